@@ -1,0 +1,54 @@
+"""Channels over unix sockets: namespace header, default deadline, errors of `protos.errdefs`.
+
+Unary calls get DEADLINE unless the caller gives one; calls that live long (Wait, Subscribe) pass `timeout=None`
+explicitly through `call`. Creating a channel initialises gRPC's core: never before a fork.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import grpc
+from grpc import aio
+
+from protos import errdefs
+
+DEADLINE: Final = 60.0
+"""Seconds an ordinary call may take."""
+
+MAX_MESSAGE: Final = 16 << 20
+OPTIONS: Final = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", MAX_MESSAGE)]
+_CHANNEL_OPTIONS: Final = [
+    *OPTIONS,
+    ("grpc.default_authority", "localhost"),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+
+Reply = TypeVar("Reply")
+
+
+def open_channel(path: str) -> aio.Channel:
+    """A channel to the server that listens on the unix socket `path`; connects at its first call."""
+    return aio.insecure_channel(f"unix://{path}", options=_CHANNEL_OPTIONS)
+
+
+def metadata(namespace: str, lease: str = "") -> tuple[tuple[str, str], ...]:
+    """Headers of a call inside `namespace`, holding what it creates by `lease` if given."""
+    headers = (("containerd-namespace", namespace),)
+    return (*headers, ("containerd-lease", lease)) if lease else headers
+
+
+async def call(
+    method: Callable[..., Awaitable[Reply]],
+    request: object,
+    namespace: str,
+    *,
+    lease: str = "",
+    timeout: float | None = DEADLINE,
+) -> Reply:
+    """One unary call; a failed one raises the class of `protos.errdefs` that its status stands for."""
+    try:
+        return await method(request, metadata=metadata(namespace, lease), timeout=timeout)
+    except aio.AioRpcError as error:
+        raise errdefs.from_grpc(error.code(), error.details() or "") from error
