@@ -7,7 +7,6 @@ explicitly through `call`. Creating a channel initialises gRPC's core: never bef
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import grpc
 from grpc import aio
 
 from protos import errdefs
@@ -51,4 +50,4 @@ async def call(
     try:
         return await method(request, metadata=metadata(namespace, lease), timeout=timeout)
     except aio.AioRpcError as error:
-        raise errdefs.from_grpc(error.code(), error.details() or "") from error
+        raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error

@@ -1,16 +1,15 @@
 """The error classes of every service, named after what the caller should do, and their one table onto gRPC.
 
-Mirrors containerd's errdefs. HTTP statuses are not here: services/dockerd/errors.py.
+Mirrors containerd's errdefs. Codes are gRPC's numbers, so that a shim need not import grpc.
+HTTP statuses are not here: services/dockerd/errors.py.
 A message says what, which id, why and what to do; texts that clients match are Docker's own.
 """
-
-import grpc
 
 
 class EngineError(Exception):
     """Root of the table; `code` is the gRPC status it travels as."""
 
-    code = grpc.StatusCode.UNKNOWN
+    code = 2
     suffix = ""
 
 
@@ -19,39 +18,39 @@ class Unknown(EngineError):
 
 
 class Canceled(EngineError):
-    code = grpc.StatusCode.CANCELLED
+    code = 1
 
 
 class InvalidArgument(EngineError):
-    code = grpc.StatusCode.INVALID_ARGUMENT
+    code = 3
 
 
 class DeadlineExceeded(EngineError):
-    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    code = 4
 
 
 class NotFound(EngineError):
-    code = grpc.StatusCode.NOT_FOUND
+    code = 5
 
 
 class AlreadyExists(EngineError):
-    code = grpc.StatusCode.ALREADY_EXISTS
+    code = 6
 
 
 class PermissionDenied(EngineError):
-    code = grpc.StatusCode.PERMISSION_DENIED
+    code = 7
 
 
 class Unauthenticated(EngineError):
-    code = grpc.StatusCode.UNAUTHENTICATED
+    code = 16
 
 
 class ResourceExhausted(EngineError):
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = 8
 
 
 class FailedPrecondition(EngineError):
-    code = grpc.StatusCode.FAILED_PRECONDITION
+    code = 9
 
 
 class Conflict(FailedPrecondition):
@@ -67,30 +66,30 @@ class NotModified(FailedPrecondition):
 
 
 class Aborted(EngineError):
-    code = grpc.StatusCode.ABORTED
+    code = 10
 
 
 class OutOfRange(EngineError):
-    code = grpc.StatusCode.OUT_OF_RANGE
+    code = 11
 
 
 class Unimplemented(EngineError):
-    code = grpc.StatusCode.UNIMPLEMENTED
+    code = 12
 
 
 class Internal(EngineError):
-    code = grpc.StatusCode.INTERNAL
+    code = 13
 
 
 class Unavailable(EngineError):
-    code = grpc.StatusCode.UNAVAILABLE
+    code = 14
 
 
 class DataLoss(EngineError):
-    code = grpc.StatusCode.DATA_LOSS
+    code = 15
 
 
-_BY_CODE: dict[grpc.StatusCode, type[EngineError]] = {
+_BY_CODE: dict[int, type[EngineError]] = {
     kind.code: kind
     for kind in (
         Unknown, Canceled, InvalidArgument, DeadlineExceeded, NotFound, AlreadyExists, PermissionDenied,
@@ -100,14 +99,14 @@ _BY_CODE: dict[grpc.StatusCode, type[EngineError]] = {
 }
 
 
-def to_grpc(error: EngineError) -> tuple[grpc.StatusCode, str]:
+def to_grpc(error: EngineError) -> tuple[int, str]:
     """Status and details an error travels as."""
     return error.code, str(error) + error.suffix
 
 
-def from_grpc(code: grpc.StatusCode, details: str) -> EngineError:
+def from_grpc(code: int, details: str) -> EngineError:
     """The error that `to_grpc` turned into this status; foreign servers' statuses map by code alone."""
     for kind in (Conflict, NotModified):
-        if code is kind.code and details.endswith(kind.suffix):
+        if code == kind.code and details.endswith(kind.suffix):
             return kind(details.removesuffix(kind.suffix))
     return _BY_CODE.get(code, Unknown)(details)

@@ -18,6 +18,7 @@ log = logging.getLogger("rpc")
 namespace_var: contextvars.ContextVar[str] = contextvars.ContextVar("namespace", default="")
 lease_var: contextvars.ContextVar[str] = contextvars.ContextVar("lease", default="")
 
+_STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _LEVELS: dict[type[errdefs.EngineError], int] = {
     errdefs.NotFound: logging.DEBUG,
     errdefs.NotModified: logging.DEBUG,
@@ -56,7 +57,8 @@ def _enter(headers: dict[str, Any]) -> None:
 async def _fail(context: Any, method: str, error: Exception) -> None:
     if isinstance(error, errdefs.EngineError):
         log.log(_LEVELS.get(type(error), logging.INFO), "call failed method=%s error=%s", method, error)
-        await context.abort(*errdefs.to_grpc(error))
+        code, details = errdefs.to_grpc(error)
+        await context.abort(_STATUS[code], details)
     if isinstance(error, aio.AbortError):
         raise error
     log.exception("call crashed method=%s", method)

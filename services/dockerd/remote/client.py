@@ -1,0 +1,66 @@
+"""Typed calls to docker-containerd, or to a real containerd: one channel, one stub per service, one namespace.
+
+Errors arrive as classes of `protos.errdefs`. What must outlive docker-containerd (Wait, Subscribe) retries elsewhere.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from grpc import aio
+
+from protos import channel, errdefs
+from protos.containerd.services.containers.v1.containers_pb2_grpc import ContainersStub
+from protos.containerd.services.content.v1.content_pb2_grpc import ContentStub
+from protos.containerd.services.diff.v1.diff_pb2_grpc import DiffStub
+from protos.containerd.services.events.v1.events_pb2_grpc import EventsStub
+from protos.containerd.services.images.v1.images_pb2_grpc import ImagesStub
+from protos.containerd.services.introspection.v1.introspection_pb2_grpc import IntrospectionStub
+from protos.containerd.services.leases.v1.leases_pb2_grpc import LeasesStub
+from protos.containerd.services.namespaces.v1.namespace_pb2_grpc import NamespacesStub
+from protos.containerd.services.snapshots.v1.snapshots_pb2_grpc import SnapshotsStub
+from protos.containerd.services.tasks.v1.tasks_pb2_grpc import TasksStub
+from protos.containerd.services.version.v1.version_pb2_grpc import VersionStub
+
+Reply = TypeVar("Reply")
+
+
+class Client:
+    """`await client.call(client.tasks.Kill, KillRequest(...))`; streams by `async for` over `client.stream(...)`."""
+
+    def __init__(self, address: str, namespace: str = "moby") -> None:
+        self.address = address
+        self.namespace = namespace
+        self.channel = channel.open_channel(address)
+        self.containers = ContainersStub(self.channel)
+        self.content = ContentStub(self.channel)
+        self.diff = DiffStub(self.channel)
+        self.events = EventsStub(self.channel)
+        self.images = ImagesStub(self.channel)
+        self.introspection = IntrospectionStub(self.channel)
+        self.leases = LeasesStub(self.channel)
+        self.namespaces = NamespacesStub(self.channel)
+        self.snapshots = SnapshotsStub(self.channel)
+        self.tasks = TasksStub(self.channel)
+        self.version = VersionStub(self.channel)
+
+    async def call(
+        self,
+        method: Callable[..., Awaitable[Reply]],
+        request: object,
+        *,
+        lease: str = "",
+        timeout: float | None = channel.DEADLINE,
+    ) -> Reply:
+        """One unary call in this client's namespace; `timeout=None` for calls that wait by their nature."""
+        return await channel.call(method, request, self.namespace, lease=lease, timeout=timeout)
+
+    async def stream(self, method: Callable[..., Any], request: Any, *, lease: str = "") -> AsyncIterator[Any]:
+        """Replies of a streaming call; `request` is a message, or an async iterator of them."""
+        try:
+            async for reply in method(request, metadata=channel.metadata(self.namespace, lease)):
+                yield reply
+        except aio.AioRpcError as error:
+            raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error
+
+    async def close(self) -> None:
+        await self.channel.close()
