@@ -1,0 +1,86 @@
+"""The OCI runtime document of a container and the process document of an exec, as tight as Docker's.
+
+Pure but for the kernel's facts (oci/facts.py), which are read once. What needs the image's files (the user) or the
+host's (volumes) is resolved by the caller and comes in through SpecInput.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.dockerd.oci.user import User
+from services.dockerd.schema.container import ContainerConfig, HostConfig, Ulimit
+from services.dockerd.volumes.mountpoint import MountPoint
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What of the daemon's configuration shapes every container."""
+
+    init_path: str = "docker-init"
+    init: bool = False
+    cgroup_parent: str = ""
+    systemd_cgroup: bool = False
+    cgroupns_mode: str = ""
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    seccomp_profile: str = ""
+    """"" and "builtin" are Docker's own profile; "unconfined"; else the JSON text of a profile."""
+    no_new_privileges: bool = False
+    shm_size: int = 64 << 20
+    recursive_readonly: bool = False
+    """The runtime knows the mount option `rro`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecInput:
+    """Everything a container's document is made of."""
+
+    id: str
+    config: ContainerConfig
+    host: HostConfig
+    args: Sequence[str]
+    """Entrypoint and command."""
+    user: User
+    mounts: Sequence[MountPoint] = ()
+    """Binds, volumes and tmpfs, attached: every source exists."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Destination -> source of /etc/hostname, /etc/hosts and /etc/resolv.conf."""
+    hostname: str = ""
+    domainname: str = ""
+    netns_path: str | None = None
+    """Namespace to join; None shares the host's, "" lets the runtime make one."""
+    ipc_path: str = ""
+    """Namespace file of the container whose IPC is joined (`--ipc container:x`)."""
+    pid_path: str = ""
+    """Namespace file of the container whose PIDs are joined (`--pid container:x`)."""
+    shm_path: str = ""
+    """Host directory to show as /dev/shm (shareable, container:x, host); "" for a private tmpfs."""
+    env: Sequence[str] = ()
+    """Variables before the container's own (links)."""
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecInput:
+    """What an exec adds to its container."""
+
+    args: Sequence[str]
+    user: User
+    env: Sequence[str] = ()
+    cwd: str = ""
+    tty: bool = False
+    privileged: bool = False
+    console: tuple[int, int] = (0, 0)
+    """Height and width, zero where unknown."""
+
+
+def build(given: SpecInput) -> Document:
+    """The `config.json` of the container. Parts are shared between documents: encode it, do not change it."""
+    raise NotImplementedError
+
+
+def process(container: SpecInput, given: ExecInput) -> Document:
+    """The process document of an exec inside a container built from `container` (its `args`, `mounts` do not matter)."""
+    raise NotImplementedError
