@@ -1,0 +1,107 @@
+"""`docker images`: the rows, and Docker's filters on them."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from protos.errdefs import InvalidArgument, NotFound
+from services.dockerd.container import stamp
+from services.dockerd.images import reference
+from services.dockerd.images.image import Image
+from services.dockerd.images.store import Images
+
+FILTERS = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
+
+
+async def list_images(images: Images, filters: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Summaries, newest first. InvalidArgument for a filter Docker does not know."""
+    for key in filters:
+        if key not in FILTERS:
+            raise InvalidArgument(f"invalid filter '{key}'")
+    chosen = [image for image in images.by_id.values() if _passes(images, image, filters)]
+    chosen.sort(key=created_seconds, reverse=True)
+    return [await _summary(images, image, filters.get("reference", [])) for image in chosen]
+
+
+async def _summary(images: Images, image: Image, patterns: list[str]) -> dict[str, Any]:
+    size = await images.size(image)
+    names = [name for name in images.names(image) if _matches(name, patterns)]
+    return {
+        "Containers": -1,
+        "Created": created_seconds(image),
+        "Id": image.id,
+        "Labels": image.config.Labels,
+        "ParentId": "",
+        "RepoDigests": images.repo_digests(image),
+        "RepoTags": [name.familiar for name in names if name.tag],
+        "SharedSize": -1,
+        "Size": size,
+        "VirtualSize": size,
+    }
+
+
+def created_seconds(image: Image) -> int:
+    """Unix seconds; 0 where the config does not say, or says nonsense."""
+    try:
+        return stamp.parse(image.created) // 1_000_000_000
+    except ValueError:
+        return 0
+
+
+def _matches(name: reference.Reference, patterns: list[str]) -> bool:
+    return not patterns or any(reference.matches(name, pattern) for pattern in patterns)
+
+
+def _passes(images: Images, image: Image, filters: Mapping[str, list[str]]) -> bool:
+    names = images.names(image)
+    if "dangling" in filters and truth(filters["dangling"], "dangling") == bool(names):
+        return False
+    if "reference" in filters and not any(_matches(name, filters["reference"]) for name in names):
+        return False
+    if not has_labels(image.labels, filters):
+        return False
+    created = created_seconds(image)
+    for other in filters.get("before", []):
+        if created >= created_seconds(_other(images, other)):
+            return False
+    for other in filters.get("since", []):
+        if created <= created_seconds(_other(images, other)):
+            return False
+    return all(created < limit for limit in until(filters.get("until", [])))
+
+
+def _other(images: Images, text: str) -> Image:
+    try:
+        return images.find(text)
+    except NotFound as error:
+        raise InvalidArgument(str(error)) from error
+
+
+def truth(values: list[str], key: str) -> bool:
+    """A boolean filter's value; the text for anything else is Docker's."""
+    value = values[-1].lower() if values else ""
+    if value in ("1", "true"):
+        return True
+    if value in ("0", "false"):
+        return False
+    raise InvalidArgument(f"invalid filter '{key}={values}'")
+
+
+def has_labels(labels: Mapping[str, str], filters: Mapping[str, list[str]]) -> bool:
+    """`label` and `label!` filters: `key` or `key=value`, all of them."""
+    return all(_has(labels, each) for each in filters.get("label", [])) and not any(
+        _has(labels, each) for each in filters.get("label!", [])
+    )
+
+
+def _has(labels: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+def until(values: list[str]) -> list[int]:
+    """`until` filters as Unix seconds: a time, or a duration back from now."""
+    try:
+        return [stamp.moment(text, time.time_ns()) // 1_000_000_000 for text in values]
+    except ValueError as error:
+        raise InvalidArgument(f"invalid filter 'until={values}'") from error

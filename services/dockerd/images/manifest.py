@@ -1,0 +1,158 @@
+"""Manifests, indexes and image configs as documents: read strictly, because they come from outside. Pure.
+
+Sources: OCI image-spec 1.1 and Docker's schema 2. Nothing here touches the network or the content store.
+"""
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protos.errdefs import InvalidArgument
+from services.dockerd.images.reference import is_digest
+
+LIMIT: Final = 4 << 20
+"""Bytes a manifest, index or config may have."""
+
+MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+CONFIG: Final = "application/vnd.docker.container.image.v1+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def architecture() -> str:
+    """This machine's architecture in the spelling of images."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    media_type: str
+    digest: str
+    size: int
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+def load_json(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object; InvalidArgument saying `what` it was to be otherwise."""
+    if len(data) > LIMIT:
+        raise InvalidArgument(f"{what} is larger than {LIMIT} bytes")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{what} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidArgument(f"{what} is not a JSON object")
+    return document
+
+
+def descriptor(document: Any, what: str) -> Descriptor:
+    if not isinstance(document, dict):
+        raise InvalidArgument(f"{what} is not a descriptor")
+    digest, size = document.get("digest"), document.get("size")
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise InvalidArgument(f"{what} has no valid digest: {digest!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise InvalidArgument(f"{what} has no valid size: {size!r}")
+    annotations = document.get("annotations") or {}
+    pairs = tuple((str(key), str(value)) for key, value in annotations.items()) if isinstance(annotations, dict) else ()
+    return Descriptor(str(document.get("mediaType") or ""), digest, size, pairs)
+
+
+def _descriptors(document: dict[str, Any], key: str, what: str) -> tuple[Descriptor, ...]:
+    items = document.get(key)
+    if not isinstance(items, list):
+        raise InvalidArgument(f"{what} has no list of {key}")
+    return tuple(descriptor(item, f"{what}: {key}[{number}]") for number, item in enumerate(items))
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """A manifest; a document that could be read as an index as well is refused (CVE-2021-41190)."""
+    document = load_json(data, "image manifest")
+    if "manifests" in document:
+        raise InvalidArgument("image manifest is ambiguous: it has both layers and manifests")
+    return Manifest(
+        descriptor(document.get("config"), "image manifest: config"), _descriptors(document, "layers", "image manifest")
+    )
+
+
+def parse_index(data: bytes) -> tuple[tuple[Descriptor, dict[str, Any]], ...]:
+    """The manifests of an index, each with its platform as written (empty where it names none)."""
+    document = load_json(data, "image index")
+    if "layers" in document or "config" in document:
+        raise InvalidArgument("image index is ambiguous: it has both manifests and layers")
+    platforms = [item.get("platform") or {} for item in document.get("manifests", []) if isinstance(item, dict)]
+    return tuple(zip(_descriptors(document, "manifests", "image index"), platforms, strict=True))
+
+
+def is_index(media_type: str, data: bytes) -> bool:
+    """By media type, and where there is none by what the document holds."""
+    if media_type:
+        return media_type in (OCI_INDEX, MANIFEST_LIST)
+    return "manifests" in load_json(data, "image manifest")
+
+
+def choose(entries: tuple[tuple[Descriptor, dict[str, Any]], ...]) -> Descriptor | None:
+    """The manifest of this platform: linux and our architecture, or one that names no platform."""
+    for entry, wanted in entries:
+        if wanted.get("os") == "linux" and wanted.get("architecture") == architecture():
+            return entry
+    return next((entry for entry, wanted in entries if not wanted), None)
+
+
+def parse_config(data: bytes) -> dict[str, Any]:
+    """An image config with every part that we read checked; parts that are missing stay missing."""
+    document = load_json(data, "image config")
+    rootfs = document.setdefault("rootfs", {"type": "layers", "diff_ids": []})
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if diff_ids is None and isinstance(rootfs, dict):
+        diff_ids = rootfs["diff_ids"] = []
+    if not isinstance(diff_ids, list) or not all(isinstance(each, str) and is_digest(each) for each in diff_ids):
+        raise InvalidArgument("image config: rootfs.diff_ids is not a list of digests")
+    history = document.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(each, dict) for each in history):
+        raise InvalidArgument("image config: history is not a list of objects")
+    if not isinstance(document.get("config") or {}, dict):
+        raise InvalidArgument("image config: config is not an object")
+    return document
+
+
+def chain_ids(diff_ids: list[str]) -> tuple[str, ...]:
+    """Names of the snapshots of a chain of layers, bottom first (OCI image-spec, 'Layer ChainID')."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        chain.append(digest_of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return tuple(chain)
+
+
+def encode(config: Descriptor, layers: list[Descriptor]) -> bytes:
+    """A manifest document for a config and its layers, in the order of the chain."""
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": config.document(),
+            "layers": [layer.document() for layer in layers],
+        },
+        separators=(",", ":"),
+    ).encode()

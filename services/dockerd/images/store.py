@@ -1,0 +1,253 @@
+"""The images of this engine: names and documents held in memory, kept true to docker-containerd's.
+
+Answers by name, ID or prefix without a call. Unpacking is in unpack.py, what changes images in its own files.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from protos import errdefs
+from protos.containerd.services.events.v1 import events_pb2
+from protos.containerd.services.images.v1 import images_pb2
+from protos.containerd.services.leases.v1 import leases_pb2
+from protos.containerd.services.snapshots.v1 import snapshots_pb2
+from protos.containerd.types import descriptor_pb2
+from services.dockerd.images import content, manifest, reference
+from services.dockerd.images.image import Image
+from services.dockerd.images.reference import Reference
+from services.dockerd.remote.client import Client
+
+log = logging.getLogger("images")
+
+DANGLING: Final = "moby-dangling@"
+"""Prefix of the containerd name that keeps an image which no longer has one of its own."""
+
+
+class Emit(Protocol):
+    """Appends an image event to the journal."""
+
+    def __call__(self, action: str, image_id: str, attributes: dict[str, str]) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A container's hold on an image."""
+
+    container_id: str
+    image_id: str
+    image_name: str
+    running: bool
+
+
+@dataclass
+class Tag:
+    name: Reference
+    image_id: str
+    updated_at: float
+    """Seconds since the epoch."""
+
+
+@dataclass
+class Images:
+    """Index of all images. `uses` asks the engine which containers hold images; `emit` feeds its journal."""
+
+    client: Client
+    snapshotter: str = "overlayfs"
+    uses: Callable[[], Iterable[Use]] = lambda: ()
+    emit: Emit = lambda action, image_id, attributes: None
+    by_id: dict[str, Image] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of each layer, by chain ID."""
+    unpacked: set[str] = field(default_factory=set)
+    _dangling: set[str] = field(default_factory=set)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read all images, then follow changes that others make."""
+        await self.refresh()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        if self._watcher:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+
+    # reading
+
+    def find(self, text: str) -> Image:
+        """The image of a name, ID or unique ID prefix; NotFound and InvalidArgument in Docker's words."""
+        if text.removeprefix("sha256:") and reference.is_digest("sha256:" + text.removeprefix("sha256:")):
+            found = self.by_id.get("sha256:" + text.removeprefix("sha256:"))
+            if found is None:
+                raise errdefs.NotFound(f"No such image: {text}")
+            return found
+        name = reference.parse(text)
+        tagged = name.tagged()
+        if (tag := self.tags.get(str(tagged))) is not None:
+            return self.by_id[tag.image_id]
+        if name.digest and (match := self._by_digest(name)) is not None:
+            return match
+        if reference.is_prefix(text):
+            matches = [each for each in self.by_id if each[7:].startswith(text.removeprefix("sha256:"))]
+            if len(matches) == 1:
+                return self.by_id[matches[0]]
+            if matches:
+                raise errdefs.InvalidArgument(f"ambiguous image ID prefix: {text} stands for {len(matches)} images")
+        raise errdefs.NotFound(f"No such image: {tagged.familiar}")
+
+    async def get(self, text: str) -> Image:
+        """As `find`, with the image's layers unpacked, ready to prepare a snapshot on."""
+        from services.dockerd.images.unpack import unpack  # it needs this module
+
+        image = self.find(text)
+        if image.chain_id and image.chain_id not in self.unpacked:
+            async with self.lease() as lease:
+                await unpack(self, image, lease)
+        return image
+
+    def _by_digest(self, name: Reference) -> Image | None:
+        for tag in self.tags.values():
+            image = self.by_id[tag.image_id]
+            if tag.name.name == name.name and name.digest in (image.target.digest, image.manifest_digest):
+                return image
+        return None
+
+    def names(self, image: Image) -> list[Reference]:
+        """The names of an image, sorted."""
+        return sorted((tag.name for tag in self.tags.values() if tag.image_id == image.id), key=str)
+
+    def stored_names(self, image: Image) -> list[str]:
+        """The names docker-containerd has for an image, the one that keeps it when dangling included."""
+        kept = [DANGLING + image.id] if DANGLING + image.id in self._dangling else []
+        return [str(name) for name in self.names(image)] + kept
+
+    def repo_tags(self, image: Image) -> list[str]:
+        return [name.familiar for name in self.names(image) if name.tag]
+
+    def repo_digests(self, image: Image) -> list[str]:
+        named = {name.familiar_name for name in self.names(image) if name.digest}
+        return [f"{name}@{image.target.digest}" for name in sorted(named)]
+
+    async def size(self, image: Image) -> int:
+        """Bytes of the image's layers, unpacked."""
+        return sum([await self.layer_size(chain_id) for chain_id in image.chain_ids])
+
+    async def layer_size(self, chain_id: str) -> int:
+        if chain_id not in self.sizes:
+            request = snapshots_pb2.UsageRequest(snapshotter=self.snapshotter, key=chain_id)
+            try:
+                self.sizes[chain_id] = (await self.client.call(self.client.snapshots.Usage, request)).size
+            except errdefs.NotFound:
+                return 0  # not unpacked yet: asked again next time
+        return self.sizes[chain_id]
+
+    # changing
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[str]:
+        """Hold what is created meanwhile; what nothing refers to afterwards is collected."""
+        request = leases_pb2.CreateRequest(labels={"containerd.io/gc.expire": "2999-01-01T00:00:00Z"})
+        lease = (await self.client.call(self.client.leases.Create, request)).lease.id
+        try:
+            yield lease
+        finally:
+            await self.client.call(self.client.leases.Delete, leases_pb2.DeleteRequest(id=lease))
+
+    async def name(self, name: str, target: manifest.Descriptor) -> None:
+        """Point a containerd image name at a target, whatever it pointed to before."""
+        pointer = descriptor_pb2.Descriptor(media_type=target.media_type, digest=target.digest, size=target.size)
+        record = images_pb2.Image(name=name, target=pointer)
+        try:
+            await self.client.call(self.client.images.Create, images_pb2.CreateImageRequest(image=record))
+        except errdefs.AlreadyExists:
+            await self.client.call(self.client.images.Update, images_pb2.UpdateImageRequest(image=record))
+
+    async def unname(self, name: str, *, collect: bool) -> None:
+        """Drop a containerd image name; `collect` waits until what it held alone is gone."""
+        request = images_pb2.DeleteImageRequest(name=name, sync=collect)
+        await self.client.call(self.client.images.Delete, request)
+
+    async def assign(self, name: Reference, image: Image) -> None:
+        """Give `image` a name; the image that loses it stays, dangling if that was its last."""
+        previous = self.tags.get(str(name))
+        if previous and previous.image_id != image.id:
+            loser = self.by_id[previous.image_id]
+            if len(self.names(loser)) == 1:
+                await self.name(DANGLING + loser.id, loser.target)
+        await self.name(str(name), image.target)
+        await self.refresh()
+        if DANGLING + image.id in self._dangling:
+            await self.unname(DANGLING + image.id, collect=False)
+            await self.refresh()
+
+    # keeping true
+
+    async def refresh(self) -> None:
+        """Read all names, and the documents of images that are new."""
+        async with self._reading:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        listed = (await self.client.call(self.client.images.List, images_pb2.ListImagesRequest())).images
+        known = {image.target.digest: image for image in self.by_id.values()}
+        by_id: dict[str, Image] = {}
+        tags: dict[str, Tag] = {}
+        dangling: set[str] = set()
+        for record in listed:
+            image = known.get(record.target.digest) or await self._read(record)
+            if image is None:
+                continue
+            image = by_id.setdefault(image.id, image)
+            if record.name.startswith(DANGLING):
+                dangling.add(record.name)
+                continue
+            try:
+                name = reference.parse(record.name)
+            except errdefs.InvalidArgument:
+                continue  # a name of containerd's other clients that Docker has no spelling for
+            tags[record.name] = Tag(name, image.id, record.updated_at.ToNanoseconds() / 1e9)
+        self.by_id, self.tags, self._dangling = by_id, tags, dangling
+
+    async def _read(self, record: images_pb2.Image) -> Image | None:
+        target = manifest.Descriptor(record.target.media_type, record.target.digest, record.target.size)
+        try:
+            return await read_image(self.client, target)
+        except (errdefs.InvalidArgument, errdefs.NotFound) as error:
+            log.warning("image skipped name=%s error=%s", record.name, error)
+            return None
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                scope = f"namespace=={self.client.namespace},topic~=|^/images/|"
+                request = events_pb2.SubscribeRequest(filters=[scope])
+                async for _ in self.client.stream(self.client.events.Subscribe, request):
+                    await self.refresh()
+            except errdefs.EngineError as error:
+                log.debug("image events interrupted error=%s", error)
+            await asyncio.sleep(0.5)
+            try:
+                await self.refresh()
+            except errdefs.EngineError as error:
+                log.debug("images not read error=%s", error)
+
+
+async def read_image(client: Client, target: manifest.Descriptor) -> Image:
+    """The documents of the image behind `target`, on this platform; NotFound where it has none for it."""
+    data = await content.read(client, target.digest)
+    found = target
+    if manifest.is_index(target.media_type, data):
+        chosen = manifest.choose(manifest.parse_index(data))
+        if chosen is None:
+            raise errdefs.NotFound(f"no image for linux/{manifest.architecture()} in index {target.digest}")
+        found = chosen
+        data = await content.read(client, found.digest)
+    parsed = manifest.parse_manifest(data)
+    document = manifest.parse_config(await content.read(client, parsed.config.digest))
+    return Image(parsed.config.digest, target, found.digest, parsed.layers, document)
