@@ -1,0 +1,75 @@
+"""Fixtures every test may ask for. Only tests under e2e/ and kill/ ever start an engine."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+
+from tests.harness.cli import Docker
+from tests.harness.engine import REFERENCE, Engine
+from tests.harness.http import API
+
+NUMBERS = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ours: what Debian's docker.io cannot do, or does otherwise by design")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if REFERENCE:
+        for item in items:
+            if item.get_closest_marker("ours"):
+                item.add_marker(pytest.mark.skip(reason="a promise of this engine alone"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine under test, with busybox loaded: shared, so leave it as you found it."""
+    with Engine() as engine:
+        yield engine
+        engine.stop()
+        assert not engine.remains()
+
+
+@pytest.fixture
+def docker(engine: Engine) -> Iterator[Docker]:
+    yield engine.docker
+    clean(engine.api)
+
+
+@pytest.fixture
+def api(engine: Engine) -> Iterator[API]:
+    yield engine.api
+    clean(engine.api)
+
+
+def clean(api: API) -> None:
+    """Removes the containers and volumes a test has left."""
+    for container in api.get("/containers/json", all=1):
+        api("DELETE", f"/containers/{container['Id']}", force=1, v=1)
+    for volume in api.get("/volumes")["Volumes"] or []:
+        api("DELETE", f"/volumes/{volume['Name']}", force=1)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"box{next(NUMBERS)}"
+
+
+@pytest.fixture
+def fresh() -> Iterator[Callable[..., Engine]]:
+    """Engines of a test's own: `fresh("--flag", …)` starts one."""
+    made: list[Engine] = []
+
+    def make(*flags: str, start: bool = True, **more: str) -> Engine:
+        engine = Engine(*flags, **more)  # type: ignore[arg-type]
+        made.append(engine)
+        if start:
+            engine.start()
+            engine.load()
+        return engine
+
+    yield make
+    for engine in made:
+        engine.close()
