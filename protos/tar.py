@@ -71,7 +71,7 @@ def parse(block: bytes) -> Header | None:
         mode=_number(block[100:108], "mode") & 0o7777,
         uid=_number(block[108:116], "uid"),
         gid=_number(block[116:124], "gid"),
-        size=_size(block[124:136], kind),
+        size=_size(block[124:136]),
         mtime=_number(block[136:148], "mtime"),
         link=_text(block[157:257]),
         user=_text(block[265:297]),
@@ -97,11 +97,11 @@ def _number(field_: bytes, what: str) -> int:
         raise TarError(f"{what} is not a number: {field_!r}") from error
 
 
-def _size(field_: bytes, kind: str) -> int:
+def _size(field_: bytes) -> int:
     size = _number(field_, "size")
     if size < 0:
         raise TarError(f"size is negative: {size}")
-    return 0 if kind in (HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO) and size == 0 else size
+    return size
 
 
 def _checksum_holds(block: bytes) -> bool:
@@ -130,12 +130,6 @@ def extended(header: Header, records: dict[str, bytes]) -> Header:
     """A header with what the pax records before it say instead."""
     if not records:
         return header
-    numbers: dict[str, int] = {}
-    for key in ("uid", "gid", "size"):
-        if key in records:
-            if not records[key].isdigit():
-                raise TarError(f"pax {key} is not a number: {records[key]!r}")
-            numbers[key] = int(records[key])
     changed = replace(
         header,
         name=records.get("path", header.name),
@@ -143,7 +137,9 @@ def extended(header: Header, records: dict[str, bytes]) -> Header:
         user=records.get("uname", header.user),
         group=records.get("gname", header.group),
         pax=records,
-        **numbers,
+        uid=_pax_number(records, "uid", header.uid),
+        gid=_pax_number(records, "gid", header.gid),
+        size=_pax_number(records, "size", header.size),
     )
     if "mtime" not in records:
         return changed
@@ -151,3 +147,11 @@ def extended(header: Header, records: dict[str, bytes]) -> Header:
         return replace(changed, mtime=float(records["mtime"]))
     except ValueError as error:
         raise TarError(f"pax mtime is not a number: {records['mtime']!r}") from error
+
+
+def _pax_number(records: dict[str, bytes], key: str, otherwise: int) -> int:
+    if key not in records:
+        return otherwise
+    if not records[key].isdigit() or len(records[key]) > 20:
+        raise TarError(f"pax {key} is not a number: {records[key]!r}")
+    return int(records[key])

@@ -186,6 +186,12 @@ class Images:
             await self.unname(DANGLING + image.id, collect=False)
             await self.refresh()
 
+    async def keep(self, image: Image) -> None:
+        """Keep an image that has no name."""
+        if image.id not in self.by_id:
+            await self.name(DANGLING + image.id, image.target)
+            await self.refresh()
+
     # keeping true
 
     async def refresh(self) -> None:

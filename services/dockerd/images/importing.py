@@ -1,0 +1,64 @@
+"""`docker import`: a root file system as a tar stream becomes an image of one layer."""
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterable
+from typing import Any
+
+from protos.errdefs import InvalidArgument
+from services.dockerd.container import stamp
+from services.dockerd.images import changes, codec, content, manifest, reference
+from services.dockerd.images.image import Image
+from services.dockerd.images.load import write_manifest
+from services.dockerd.images.manifest import Descriptor
+from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.unpack import unpack
+
+
+async def import_image(
+    images: Images,
+    body: AsyncIterable[bytes],
+    *,
+    source: str,
+    name: reference.Reference | None,
+    message: str,
+    change: list[str],
+) -> Image:
+    """Take a root file system in, plain or compressed; its image, named if `name` is given."""
+    config = changes.apply({}, change)
+    async with images.lease() as lease:
+        layer_digest, size = await content.write(
+            images.client, f"import-{secrets.token_hex(8)}", codec.plain(body), lease=lease
+        )
+        if not size:
+            raise InvalidArgument("cannot import an empty archive")
+        layer = Descriptor(manifest.OCI_LAYER, layer_digest, size)
+        document = _document(config, layer_digest, message or f"Imported from {source}")
+        image = await commit_image(images, document, [layer], lease)
+        await (images.assign(name, image) if name else images.keep(image))
+    images.emit("import", image.id, {"name": name.familiar if name else image.id})
+    return image
+
+
+def _document(config: dict[str, Any], diff_id: str, comment: str) -> dict[str, Any]:
+    now = stamp.rfc3339(time.time_ns())
+    return {
+        "architecture": manifest.architecture(),
+        "comment": comment,
+        "config": config,
+        "created": now,
+        "history": [{"created": now, "comment": comment}],
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+
+
+async def commit_image(images: Images, document: dict[str, Any], layers: list[Descriptor], lease: str) -> Image:
+    """Write config and manifest for layers that are content already, and unpack what is not."""
+    data = json.dumps(document, separators=(",", ":")).encode()
+    digest, size = await content.write_bytes(images.client, data, lease=lease)
+    target = await write_manifest(images, Descriptor(manifest.OCI_CONFIG, digest, size), layers, lease)
+    image = await read_image(images.client, target)
+    await unpack(images, image, lease)
+    return image

@@ -1,0 +1,193 @@
+"""`docker load`: a docker archive (manifest.json) or an OCI layout (index.json), plain or compressed, as a stream.
+
+Every file becomes content as it arrives, held by a lease; the documents among them say afterwards which were an
+image. What belongs to none is collected when the lease ends.
+"""
+
+import posixpath
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from protos import tar
+from protos.errdefs import InvalidArgument, NotFound
+from services.dockerd.images import codec, content, manifest, progress, reference, tarball
+from services.dockerd.images.image import Image
+from services.dockerd.images.manifest import Descriptor
+from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.unpack import unpack
+
+_DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
+_NAME_KEYS: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+
+
+@dataclass(slots=True)
+class Blob:
+    digest: str
+    size: int
+    head: bytes
+
+
+@dataclass(slots=True)
+class Archive:
+    """What an archive held: documents by name, blobs and links by path."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    blobs: dict[str, Blob] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    def blob(self, path: str) -> Blob:
+        for _ in range(8):  # docker save of old links a shared layer.tar to another
+            if path in self.blobs:
+                return self.blobs[path]
+            if path not in self.links:
+                break
+            path = self.links[path]
+        raise InvalidArgument(f"invalid archive: {path} is missing")
+
+
+async def load(images: Images, body: AsyncIterable[bytes], *, quiet: bool) -> AsyncIterator[bytes]:
+    """Take an archive in; yields progress records. Bad archives raise InvalidArgument before anything is named."""
+    async with images.lease() as lease:
+        archive = await _take_in(images, body, lease)
+        if "manifest.json" in archive.documents:
+            found = await _docker_archive(images, archive, lease)
+        elif "index.json" in archive.documents:
+            found = await _oci_layout(images, archive, lease)
+        else:
+            raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
+        for target, names in found:
+            image = await read_image(images.client, target)
+            if not quiet:
+                for number, layer in enumerate(image.layers):
+                    yield progress.bar("Loading layer", image.diff_ids[number][7:19], layer.size, layer.size)
+            await unpack(images, image, lease)
+            for line in await _announce(images, image, names):
+                yield line
+
+
+async def _announce(images: Images, image: Image, names: list[reference.Reference]) -> list[bytes]:
+    for name in names:
+        await images.assign(name, image)
+    if not names:
+        await images.keep(image)
+    images.emit("load", image.id, {"name": image.id, **image.labels})
+    if names:
+        return [progress.stream(f"Loaded image: {name.familiar}\n") for name in names]
+    return [progress.stream(f"Loaded image ID: {image.id}\n")]
+
+
+async def _take_in(images: Images, body: AsyncIterable[bytes], lease: str) -> Archive:
+    archive, run = Archive(), secrets.token_hex(8)
+    reader = codec.Reader(codec.plain(body))
+    async for header in tarball.entries(reader):
+        path = posixpath.normpath(header.name.decode(errors="surrogateescape")).lstrip("/")
+        if header.type in (tar.SYMLINK, tar.HARD_LINK):
+            base = posixpath.dirname(path) if header.type == tar.SYMLINK else ""
+            archive.links[path] = posixpath.normpath(posixpath.join(base, header.link.decode(errors="surrogateescape")))
+        if header.type != tar.REGULAR:
+            await reader.exactly(header.size)
+        elif path in _DOCUMENTS:
+            if header.size > manifest.LIMIT:
+                raise InvalidArgument(f"invalid archive: {path} is larger than {manifest.LIMIT} bytes")
+            archive.documents[path] = await reader.exactly(header.size)
+        else:
+            archive.blobs[path] = await _ingest(images, reader, header.size, f"load-{run}-{len(archive.blobs)}", lease)
+    return archive
+
+
+async def _ingest(images: Images, reader: codec.Reader, size: int, ref: str, lease: str) -> Blob:
+    head = await reader.exactly(min(codec.SNIFF, size))
+
+    async def data() -> AsyncIterator[bytes]:
+        yield head
+        async for piece in reader.pieces(size - len(head), content.CHUNK):
+            yield piece
+
+    digest, written = await content.write(images.client, ref, data(), lease=lease)
+    return Blob(digest, written, head)
+
+
+Found = list[tuple[Descriptor, list[reference.Reference]]]
+
+
+async def _docker_archive(images: Images, archive: Archive, lease: str) -> Found:
+    try:
+        entries = orjson.loads(archive.documents["manifest.json"])
+    except orjson.JSONDecodeError as error:
+        raise InvalidArgument(f"invalid archive: manifest.json: {error}") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidArgument("invalid archive: manifest.json is not a list of objects")
+    found: Found = []
+    for entry in entries:
+        names = [reference.parse(str(name)).tagged() for name in entry.get("RepoTags") or []]
+        found.append((await _manifest_of(images, archive, entry, lease), names))
+    return found
+
+
+async def _manifest_of(images: Images, archive: Archive, entry: dict[str, Any], lease: str) -> Descriptor:
+    """Write the manifest that an entry of manifest.json describes in its own way."""
+    config = archive.blob(posixpath.normpath(str(entry.get("Config"))))
+    paths = entry.get("Layers") or []
+    if not isinstance(paths, list):
+        raise InvalidArgument("invalid archive: manifest.json: Layers is not a list")
+    layers = [_layer(archive.blob(posixpath.normpath(str(path)))) for path in paths]
+    manifest.parse_config(await content.read(images.client, config.digest))
+    return await write_manifest(images, Descriptor(manifest.OCI_CONFIG, config.digest, config.size), layers, lease)
+
+
+async def write_manifest(images: Images, config: Descriptor, layers: list[Descriptor], lease: str) -> Descriptor:
+    """A manifest for content that is there, holding it against collection."""
+    labels = {"containerd.io/gc.ref.content.config": config.digest}
+    labels |= {f"containerd.io/gc.ref.content.l.{number}": layer.digest for number, layer in enumerate(layers)}
+    digest, size = await content.write_bytes(images.client, manifest.encode(config, layers), lease=lease, labels=labels)
+    return Descriptor(manifest.OCI_MANIFEST, digest, size)
+
+
+def _layer(blob: Blob) -> Descriptor:
+    compression = codec.format_of(blob.head)
+    if compression not in ("", "gzip", "zstd"):
+        raise InvalidArgument(f"invalid archive: layers compressed by {compression} are not supported")
+    return Descriptor(manifest.OCI_LAYER + (f"+{compression}" if compression else ""), blob.digest, blob.size)
+
+
+async def _oci_layout(images: Images, archive: Archive, lease: str) -> Found:
+    present = {blob.digest for blob in archive.blobs.values()}
+    found: Found = []
+    for entry, _ in manifest.parse_index(archive.documents["index.json"]):
+        if entry.digest not in present:
+            raise InvalidArgument(f"invalid archive: blob {entry.digest} of index.json is missing")
+        await _hold(images, entry, present)
+        found.append((entry, _names(entry)))
+    if not found:
+        raise NotFound("invalid archive: index.json names no manifest")
+    return found
+
+
+async def _hold(images: Images, entry: Descriptor, present: set[str]) -> None:
+    """Label a manifest or index with what it refers to, so that collection follows."""
+    data = await content.read(images.client, entry.digest)
+    labels: dict[str, str] = {}
+    if manifest.is_index(entry.media_type, data):
+        for number, (child, _) in enumerate(manifest.parse_index(data)):
+            if child.digest in present:
+                labels[f"containerd.io/gc.ref.content.m.{number}"] = child.digest
+                await _hold(images, child, present)
+    else:
+        parsed = manifest.parse_manifest(data)
+        for number, child in enumerate((parsed.config, *parsed.layers)):
+            if child.digest not in present:
+                raise InvalidArgument(f"invalid archive: blob {child.digest} of manifest {entry.digest} is missing")
+            labels["containerd.io/gc.ref.content." + (f"l.{number - 1}" if number else "config")] = child.digest
+    await content.label(images.client, entry.digest, labels)
+
+
+def _names(entry: Descriptor) -> list[reference.Reference]:
+    annotations = dict(entry.annotations)
+    for key in _NAME_KEYS:
+        if value := annotations.get(key):
+            return [reference.parse(value).tagged()] if key == _NAME_KEYS[0] or "/" in value or ":" in value else []
+    return []
