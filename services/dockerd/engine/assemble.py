@@ -1,0 +1,36 @@
+"""Makes the Engine out of its parts and ties their callbacks to it. Order of a start: `assemble`, `restore.load`,
+`Controller.start(assemble.live(engine))`, `monitor.start`, `restore.restore`, listeners, `restore.resume`."""
+
+from collections.abc import Iterator
+
+from services.dockerd.config import Config
+from services.dockerd.container.store import Store
+from services.dockerd.container.view import View
+from services.dockerd.engine import wiring
+from services.dockerd.engine.engine import Engine
+from services.dockerd.events import Journal
+from services.dockerd.images.store import Images, Use
+from services.dockerd.network.controller import Controller, Request
+from services.dockerd.remote.client import Client
+from services.dockerd.volumes.store import Volumes
+
+
+def assemble(
+    config: Config, client: Client, images: Images, network: Controller, volumes: Volumes, events: Journal
+) -> Engine:
+    """`events` is opened by the caller, who gives the Controller a `notify` that publishes to it."""
+    store = Store(config.data_root / "containers")
+    engine = Engine(config, client, images, network, volumes, events, store, View())
+    images.uses = lambda: _uses(engine)
+    images.emit = lambda action, image_id, attributes: events.publish("image", action, image_id, attributes)
+    return engine
+
+
+def _uses(engine: Engine) -> Iterator[Use]:
+    for container in engine.containers:
+        yield Use(container.id, container.image, container.config.Image, container.state.active)
+
+
+def live(engine: Engine) -> list[Request]:
+    """The networks of containers that were running: `Controller.start` adopts these."""
+    return [wiring.request(engine, each) for each in engine.containers if each.state.running]

@@ -1,0 +1,51 @@
+"""The engine: owns the stores, the clients and the index; no behaviour.
+
+Verbs are functions in the files beside this one, each taking the Engine first. server.py makes one and then calls,
+in this order, `restore.restore`, `monitor.start`; at the end `shutdown.shutdown`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.dockerd.config import Config
+from services.dockerd.container.store import Store
+from services.dockerd.container.view import View
+from services.dockerd.engine.records import Exec
+from services.dockerd.events import Journal
+from services.dockerd.images.store import Images
+from services.dockerd.network.controller import Controller
+from services.dockerd.remote.client import Client
+from services.dockerd.volumes.store import Volumes
+
+log = logging.getLogger("engine")
+
+
+@dataclass(slots=True)
+class Engine:
+    config: Config
+    client: Client
+    images: Images
+    network: Controller
+    volumes: Volumes
+    events: Journal
+    store: Store
+    containers: View
+    execs: dict[str, Exec] = field(default_factory=dict)
+    closing: bool = False
+    """Set when dockerd is about to end: nothing is started any more, no policy applies."""
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run work that nobody awaits; its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.background.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background work failed work=%s error=%s", task.get_name(), error, exc_info=error)

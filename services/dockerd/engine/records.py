@@ -1,0 +1,44 @@
+"""Small records that several verbs share: an exec, and a client that waits for its container to start."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class Client(Protocol):
+    """A hijacked connection (web/hijack.py) as the engine uses it."""
+
+    unread: bytes
+
+    def detach(self) -> Any:
+        """The client's socket, no longer ours; None where it cannot be given away (TLS)."""
+
+
+@dataclass(slots=True, eq=False)
+class Exec:
+    """One `docker exec`: what was asked, and what became of it. Times are nanoseconds."""
+
+    id: str
+    container_id: str
+    cmd: list[str]
+    user: str = ""
+    env: list[str] = field(default_factory=list)
+    workdir: str = ""
+    tty: bool = False
+    privileged: bool = False
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    detach_keys: str | None = None
+    console: tuple[int, int] = (0, 0)
+    pid: int = 0
+    started_at: int = 0
+    exit_code: int | None = None
+    starting: bool = False
+    pidfd: int = -1
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the exit code is known."""
+
+    @property
+    def running(self) -> bool:
+        return self.pid != 0 and self.exit_code is None
