@@ -120,7 +120,7 @@ def pax_records(data: bytes) -> dict[str, bytes]:
         length = int(digits)
         record, data = data[len(digits) + 1 : length], data[length:]
         key, equals, value = record.removesuffix(b"\n").partition(b"=")
-        if not record.endswith(b"\n") or not equals or not key:
+        if len(record) != length - len(digits) - 1 or not record.endswith(b"\n") or not equals or not key:
             raise TarError("pax record is malformed")
         records[key.decode(errors="surrogateescape")] = value
     return records
@@ -155,3 +155,61 @@ def _pax_number(records: dict[str, bytes], key: str, otherwise: int) -> int:
     if not records[key].isdigit() or len(records[key]) > 20:
         raise TarError(f"pax {key} is not a number: {records[key]!r}")
     return int(records[key])
+
+
+def encode(header: Header) -> bytes:
+    """The blocks of an entry's header, with a pax header before it where ustar has no room for what it says."""
+    records = dict(header.pax)
+    name, link = header.name, header.link
+    if len(name) > 100:
+        records["path"], name = name, name[:100]
+    if len(link) > 100:
+        records["linkpath"], link = link, link[:100]
+    fields = {"uid": (header.uid, 8), "gid": (header.gid, 8), "size": (header.size, 12)}
+    for key, (value, width) in fields.items():
+        if value >= 8 ** (width - 1):
+            records[key] = str(value).encode()
+    seconds = int(header.mtime // 1)
+    if header.mtime != seconds or not 0 <= seconds < 8**11:
+        records.setdefault("mtime", f"{header.mtime:.9f}".rstrip("0").rstrip(".").encode())
+    block = _block(header, name, link, max(0, seconds) % 8**11)
+    if not records:
+        return block
+    data = encode_pax(records)
+    return _block(Header(b"PaxHeaders/" + name[-80:], PAX, size=len(data)), b"PaxHeaders/" + name[-80:], b"", 0) + (
+        data + bytes(-len(data) % BLOCK) + block
+    )
+
+
+def encode_pax(records: dict[str, bytes]) -> bytes:
+    """Pax records as bytes; each length counts its own digits."""
+    out = []
+    for key, value in sorted(records.items()):
+        body = b" " + key.encode(errors="surrogateescape") + b"=" + value + b"\n"
+        length = len(body) + len(str(len(body)))
+        length = len(body) + len(str(length))
+        out.append(str(length).encode() + body)
+    return b"".join(out)
+
+
+def _block(header: Header, name: bytes, link: bytes, seconds: int) -> bytes:
+    def octal(value: int, width: int) -> bytes:
+        return b"%0*o\0" % (width - 1, value % 8 ** (width - 1))
+
+    block = bytearray(BLOCK)
+    block[0 : len(name)] = name
+    block[100:108] = octal(header.mode, 8)
+    block[108:116] = octal(header.uid, 8)
+    block[116:124] = octal(header.gid, 8)
+    block[124:136] = octal(header.size, 12)
+    block[136:148] = octal(seconds, 12)
+    block[148:156] = b" " * 8
+    block[156] = ord(header.type)
+    block[157 : 157 + len(link)] = link
+    block[257:265] = b"ustar\x0000"
+    block[265 : 265 + len(header.user[:31])] = header.user[:31]
+    block[297 : 297 + len(header.group[:31])] = header.group[:31]
+    block[329:337] = octal(header.major, 8)
+    block[337:345] = octal(header.minor, 8)
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)

@@ -1,8 +1,9 @@
 """`docker rmi` and `docker image prune`: names first, then what they alone held."""
 
-from collections.abc import Mapping
+from typing import Final
 
 from protos import errdefs
+from services.dockerd.filters import Filters
 from services.dockerd.images import list as listing
 from services.dockerd.images import reference
 from services.dockerd.images.image import Image
@@ -103,20 +104,20 @@ async def _delete_all(images: Images, image: Image) -> Report:
     return report
 
 
-async def prune(images: Images, filters: Mapping[str, list[str]]) -> tuple[Report, int]:
+PRUNE_FILTERS: Final = frozenset({"dangling", "until", "label", "label!"})
+
+
+async def prune(images: Images, filters: Filters) -> tuple[Report, int]:
     """Remove dangling images, or with `dangling=false` all that no container uses; the report and bytes won."""
-    for key in filters:
-        if key not in ("dangling", "until", "label", "label!"):
-            raise errdefs.InvalidArgument(f"invalid filter '{key}'")
-    only_dangling = "dangling" not in filters or listing.truth(filters["dangling"], "dangling")
-    limits = listing.until(filters.get("until", []))
+    only_dangling = filters.flag("dangling", True)
+    limits = listing.until(filters.get("until"))
     used = {use.image_id for use in images.uses()}
     report: Report = []
     won = 0
     for image in list(images.by_id.values()):
         if image.id in used or (only_dangling and images.names(image)):
             continue
-        if not listing.has_labels(image.labels, filters):
+        if not listing.has_labels(image, filters):
             continue
         if any(listing.created_seconds(image) >= limit for limit in limits):
             continue

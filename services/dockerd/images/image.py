@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from services.dockerd.images import manifest
+from services.dockerd.images.manifest import Descriptor, architecture, chain_ids
 from services.dockerd.schema.container import ContainerConfig
 
 
@@ -13,10 +13,10 @@ class Image:
     """An image of this platform. `id` is the digest of its config, as in Docker."""
 
     id: str
-    target: manifest.Descriptor
+    target: Descriptor
     """What its names point to: a manifest, or an index that holds one for this platform."""
-    manifest_digest: str
-    layers: tuple[manifest.Descriptor, ...]
+    manifest: Descriptor
+    layers: tuple[Descriptor, ...]
     document: dict[str, Any]
 
     @cached_property
@@ -29,7 +29,7 @@ class Image:
 
     @cached_property
     def chain_ids(self) -> tuple[str, ...]:
-        return manifest.chain_ids(self.diff_ids)
+        return chain_ids(self.diff_ids)
 
     @property
     def chain_id(self) -> str:
@@ -51,7 +51,7 @@ class Image:
 
     @property
     def architecture(self) -> str:
-        return str(self.document.get("architecture") or manifest.architecture())
+        return str(self.document.get("architecture") or architecture())
 
     @property
     def labels(self) -> dict[str, str]:

@@ -1,26 +1,23 @@
 """`docker images`: the rows, and Docker's filters on them."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from protos.errdefs import InvalidArgument, NotFound
 from services.dockerd.container import stamp
+from services.dockerd.filters import Filters, invalid
 from services.dockerd.images import reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.store import Images
 
-FILTERS = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
+FILTERS: Final = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
 
 
-async def list_images(images: Images, filters: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-    """Summaries, newest first. InvalidArgument for a filter Docker does not know."""
-    for key in filters:
-        if key not in FILTERS:
-            raise InvalidArgument(f"invalid filter '{key}'")
+async def list_images(images: Images, filters: Filters) -> list[dict[str, Any]]:
+    """Summaries, newest first."""
     chosen = [image for image in images.by_id.values() if _passes(images, image, filters)]
     chosen.sort(key=created_seconds, reverse=True)
-    return [await _summary(images, image, filters.get("reference", [])) for image in chosen]
+    return [await _summary(images, image, filters.get("reference")) for image in chosen]
 
 
 async def _summary(images: Images, image: Image, patterns: list[str]) -> dict[str, Any]:
@@ -52,22 +49,22 @@ def _matches(name: reference.Reference, patterns: list[str]) -> bool:
     return not patterns or any(reference.matches(name, pattern) for pattern in patterns)
 
 
-def _passes(images: Images, image: Image, filters: Mapping[str, list[str]]) -> bool:
+def _passes(images: Images, image: Image, filters: Filters) -> bool:
     names = images.names(image)
-    if "dangling" in filters and truth(filters["dangling"], "dangling") == bool(names):
+    if "dangling" in filters and filters.flag("dangling", False) == bool(names):
         return False
-    if "reference" in filters and not any(_matches(name, filters["reference"]) for name in names):
+    if "reference" in filters and not any(_matches(name, filters.get("reference")) for name in names):
         return False
-    if not has_labels(image.labels, filters):
+    if not has_labels(image, filters):
         return False
     created = created_seconds(image)
-    for other in filters.get("before", []):
+    for other in filters.get("before"):
         if created >= created_seconds(_other(images, other)):
             return False
-    for other in filters.get("since", []):
+    for other in filters.get("since"):
         if created <= created_seconds(_other(images, other)):
             return False
-    return all(created < limit for limit in until(filters.get("until", [])))
+    return all(created < limit for limit in until(filters.get("until")))
 
 
 def _other(images: Images, text: str) -> Image:
@@ -77,26 +74,10 @@ def _other(images: Images, text: str) -> Image:
         raise InvalidArgument(str(error)) from error
 
 
-def truth(values: list[str], key: str) -> bool:
-    """A boolean filter's value; the text for anything else is Docker's."""
-    value = values[-1].lower() if values else ""
-    if value in ("1", "true"):
-        return True
-    if value in ("0", "false"):
-        return False
-    raise InvalidArgument(f"invalid filter '{key}={values}'")
-
-
-def has_labels(labels: Mapping[str, str], filters: Mapping[str, list[str]]) -> bool:
-    """`label` and `label!` filters: `key` or `key=value`, all of them."""
-    return all(_has(labels, each) for each in filters.get("label", [])) and not any(
-        _has(labels, each) for each in filters.get("label!", [])
-    )
-
-
-def _has(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
+def has_labels(image: Image, filters: Filters) -> bool:
+    """`label` and `label!`: `key` or `key=value`, all of them and none of them."""
+    unwanted = (Filters({"label": [each]}) for each in filters.get("label!"))
+    return filters.labels("label", image.labels) and not any(each.labels("label", image.labels) for each in unwanted)
 
 
 def until(values: list[str]) -> list[int]:
@@ -104,4 +85,4 @@ def until(values: list[str]) -> list[int]:
     try:
         return [stamp.moment(text, time.time_ns()) // 1_000_000_000 for text in values]
     except ValueError as error:
-        raise InvalidArgument(f"invalid filter 'until={values}'") from error
+        raise invalid("until", "[" + " ".join(values) + "]") from error

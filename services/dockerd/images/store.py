@@ -114,7 +114,7 @@ class Images:
     def _by_digest(self, name: Reference) -> Image | None:
         for tag in self.tags.values():
             image = self.by_id[tag.image_id]
-            if tag.name.name == name.name and name.digest in (image.target.digest, image.manifest_digest):
+            if tag.name.name == name.name and name.digest in (image.target.digest, image.manifest.digest):
                 return image
         return None
 
@@ -256,4 +256,5 @@ async def read_image(client: Client, target: manifest.Descriptor) -> Image:
         data = await content.read(client, found.digest)
     parsed = manifest.parse_manifest(data)
     document = manifest.parse_config(await content.read(client, parsed.config.digest))
-    return Image(parsed.config.digest, target, found.digest, parsed.layers, document)
+    found = manifest.Descriptor(found.media_type, found.digest, len(data))
+    return Image(parsed.config.digest, target, found, parsed.layers, document)

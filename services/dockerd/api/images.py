@@ -1,0 +1,149 @@
+"""Routes of images: list, inspect, history, create (import), load, save, tag, delete, prune. Wire only."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from protos.errdefs import EngineError, InvalidArgument, Unimplemented
+from services.dockerd import filters
+from services.dockerd.images import delete, importing, inspect, load, progress, reference, save
+from services.dockerd.images import list as listing
+from services.dockerd.images import tag as tagging
+from services.dockerd.images.store import Images
+from services.dockerd.web.context import engine_of, version_of
+
+router = APIRouter()
+
+
+def _images(request: Request) -> Images:
+    return engine_of(request).images
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status, media_type="application/json")
+
+
+@router.get("/images/json")
+async def list_images(request: Request) -> Response:
+    wanted = filters.parse(request.query_params.get("filters"), listing.FILTERS)
+    if name := request.query_params.get("filter"):  # before API 1.28
+        wanted = filters.Filters(wanted.fields | {"reference": [name]})
+    rows = await listing.list_images(_images(request), wanted)
+    if version_of(request) >= (1, 44):
+        for row in rows:
+            del row["VirtualSize"]
+    return _json(rows)
+
+
+@router.get("/images/{name:path}/json")
+async def inspect_image(request: Request, name: str) -> Response:
+    document = await inspect.inspect(_images(request), name)
+    version = version_of(request)
+    if version >= (1, 44):
+        del document["VirtualSize"]
+    if version >= (1, 45):
+        del document["Container"]
+    return _json(document)
+
+
+@router.get("/images/{name:path}/history")
+async def history(request: Request, name: str) -> Response:
+    return _json(await inspect.history(_images(request), name))
+
+
+@router.get("/images/{name:path}/get")
+async def save_image(request: Request, name: str) -> Response:
+    return StreamingResponse(await save.save(_images(request), [name]), media_type="application/x-tar")
+
+
+@router.get("/images/get")
+async def save_images(request: Request, names: Annotated[list[str] | None, Query()] = None) -> Response:
+    chosen = [each for name in names or [] for each in name.split(",") if each]
+    if not chosen:
+        raise InvalidArgument("no image names given: pass names=")
+    return StreamingResponse(await save.save(_images(request), chosen), media_type="application/x-tar")
+
+
+@router.post("/images/load")
+async def load_images(request: Request, quiet: bool = False) -> Response:
+    return await _streamed(load.load(_images(request), request.stream(), quiet=quiet))
+
+
+@router.post("/images/create")
+async def create_image(
+    request: Request,
+    fromSrc: str = "",
+    fromImage: str = "",
+    repo: str = "",
+    tag: str = "",
+    message: str = "",
+    changes: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """Import a root file system. Pulling (`fromImage`) is not there yet."""
+    if fromImage:
+        name = reference.parse(f"{fromImage}:{tag}" if tag and not reference.is_digest(tag) else fromImage).tagged()
+        raise Unimplemented(
+            f"pulling {name.familiar} is not implemented yet: bring the image with `docker load` or `docker import`"
+        )
+    if not fromSrc:
+        raise InvalidArgument("either fromImage or fromSrc is needed")
+    if fromSrc != "-":
+        raise Unimplemented("importing from a URL is not implemented: pass the archive as the request's body")
+    target = tagging.target(repo, tag) if repo else None
+    lines = _imported(_images(request), request, target, message, changes or [])
+    return await _streamed(lines)
+
+
+async def _imported(
+    images: Images, request: Request, target: reference.Reference | None, message: str, changes: list[str]
+) -> AsyncIterator[bytes]:
+    image = await importing.import_image(
+        images, request.stream(), source="-", name=target, message=message, change=changes
+    )
+    yield progress.status(image.id)
+
+
+@router.post("/images/{name:path}/tag")
+async def tag_image(request: Request, name: str, repo: str = "", tag: str = "") -> Response:
+    await tagging.tag(_images(request), name, repo, tag)
+    return Response(status_code=201)
+
+
+@router.post("/images/{name:path}/push")
+async def push_image(name: str) -> Response:
+    raise Unimplemented(f"pushing {name} is not implemented yet: use `docker save`")
+
+
+@router.get("/images/search")
+async def search_images() -> Response:
+    raise Unimplemented("searching a registry is not implemented")
+
+
+@router.post("/images/prune")
+async def prune_images(request: Request) -> Response:
+    wanted = filters.parse(request.query_params.get("filters"), delete.PRUNE_FILTERS)
+    report, won = await delete.prune(_images(request), wanted)
+    return _json({"ImagesDeleted": report or None, "SpaceReclaimed": won})
+
+
+@router.delete("/images/{name:path}")
+async def delete_image(request: Request, name: str, force: bool = False) -> Response:
+    return _json(await delete.delete(_images(request), name, force=force))
+
+
+async def _streamed(lines: AsyncIterator[bytes]) -> Response:
+    """A stream of records. What fails before the first is an error status, later the stream's last record."""
+    first = await anext(lines, b"")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for line in lines:
+                yield line
+        except EngineError as error:
+            yield progress.failure(str(error))
+
+    return StreamingResponse(body(), media_type="application/json")
