@@ -32,7 +32,12 @@ names = st.binary(min_size=1, max_size=300).filter(lambda name: b"\0" not in nam
 def test_what_is_encoded_is_read_back(name: bytes, size: int, uid: int, mode: int) -> None:
     header = read(tar.encode(tar.Header(name, size=size, uid=uid, gid=uid, mode=mode, mtime=1.5)))
     assert (header.name, header.size, header.uid, header.gid, header.mode, header.mtime) == (
-        name, size, uid, uid, mode, 1.5,
+        name,
+        size,
+        uid,
+        uid,
+        mode,
+        1.5,
     )
 
 

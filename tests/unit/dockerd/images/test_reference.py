@@ -26,7 +26,9 @@ def test_names_are_normalised(typed: str, full: str, familiar: str) -> None:
     assert (str(parsed), parsed.familiar) == (full, familiar)
 
 
-@pytest.mark.parametrize("typed", ["", ":", "a:", "a@", "-a", "a//b", "a b", "a:b c", "a:" + "t" * 129, "a@sha256:ab", "/a"])
+@pytest.mark.parametrize(
+    "typed", ["", ":", "a:", "a@", "-a", "a//b", "a b", "a:b c", "a:" + "t" * 129, "a@sha256:ab", "/a"]
+)
 def test_nonsense_is_refused(typed: str) -> None:
     with pytest.raises(InvalidArgument, match="invalid reference format"):
         reference.parse(typed)
@@ -49,7 +51,14 @@ def test_latest_is_the_default_tag() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "hit"),
-    [("busybox", True), ("busy*", True), ("busybox:1.*", True), ("busybox:2", False), ("*/busybox", False), ("b?sybox", True)],
+    [
+        ("busybox", True),
+        ("busy*", True),
+        ("busybox:1.*", True),
+        ("busybox:2", False),
+        ("*/busybox", False),
+        ("b?sybox", True),
+    ],
 )
 def test_filters_match_as_shell_patterns(pattern: str, hit: bool) -> None:
     assert reference.matches(reference.parse("busybox:1.36"), pattern) is hit
