@@ -1,21 +1,28 @@
-"""One thread, one selector: the event loop a shim lives on, and coroutines over it.
+"""One thread, one epoll: the event loop a shim lives on, and coroutines over it.
 
 Stands in for asyncio, which costs a shim several megabytes; the part of it that a shim needs is this file.
 Nothing here knows of processes, HTTP/2 or logs. Not thread-safe, and nothing may block in it.
+Made after the fork from a zygote: it owns an epoll descriptor and the process's signal wake-up.
 """
 
 import heapq
 import itertools
 import logging
-import selectors
+import os
+import select
+import signal
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 log = logging.getLogger("loop")
 T = TypeVar("T")
 Callback = Callable[[], object]
+
+_READ: Final = select.EPOLLIN
+_WRITE: Final = select.EPOLLOUT
+_HANGUP: Final = select.EPOLLHUP | select.EPOLLERR  # the kernel reports these whatever was asked for
 
 
 class Future(Generic[T]):
@@ -61,46 +68,100 @@ class Future(Generic[T]):
         return self.result()
 
 
-class Loop:
-    """Callbacks on descriptors and at times; coroutines by `spawn`."""
+class Lock:
+    """One coroutine at a time, in the order they came: `async with lock`."""
+
+    __slots__ = ("_held", "_waiting")
 
     def __init__(self) -> None:
-        self._selector = selectors.EpollSelector()
+        self._held = False
+        self._waiting: deque[Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        if self._held:
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+            await turn
+        self._held = True
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._waiting:
+            self._waiting.popleft().set(None)  # stays held: it passes on
+        else:
+            self._held = False
+
+
+class Loop:
+    """Callbacks on descriptors, at times and on signals; coroutines by `spawn`."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watches: dict[int, dict[int, Callback]] = {}
         self._ready: deque[Callback] = deque()
-        self._timers: list[tuple[float, int, Callback]] = []
-        self._cancelled: set[int] = set()
-        self._numbers = itertools.count()
+        self._heap: list[tuple[float, int]] = []
+        self._timers: dict[int, Callback] = {}
+        self._numbers = itertools.count(1)
+        self._signals: dict[int, Callback] = {}
+        self._wake: tuple[int, int] | None = None
         self._running = False
 
     # descriptors
 
     def add_reader(self, fd: int, callback: Callback) -> None:
-        self._change(fd, selectors.EVENT_READ, callback)
+        self._change(fd, _READ, callback)
 
     def add_writer(self, fd: int, callback: Callback) -> None:
-        self._change(fd, selectors.EVENT_WRITE, callback)
+        self._change(fd, _WRITE, callback)
+
+    def add_hangup(self, fd: int, callback: Callback) -> None:
+        """Call back when the other side is gone for good; a half-close is not that."""
+        self._change(fd, _HANGUP, callback)
 
     def remove_reader(self, fd: int) -> None:
-        self._change(fd, selectors.EVENT_READ, None)
+        self._change(fd, _READ, None)
 
     def remove_writer(self, fd: int) -> None:
-        self._change(fd, selectors.EVENT_WRITE, None)
+        self._change(fd, _WRITE, None)
+
+    def remove(self, fd: int) -> None:
+        """Forget the descriptor; to be called before it is closed."""
+        if self._watches.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
 
     def _change(self, fd: int, event: int, callback: Callback | None) -> None:
-        key = self._selector.get_map().get(fd)
-        callbacks: dict[int, Callback] = dict(key.data) if key else {}
-        callbacks.pop(event, None)
+        known = self._watches.get(fd)
+        watch = dict(known) if known else {}
         if callback is not None:
-            callbacks[event] = callback
-        events = 0
-        for each in callbacks:
-            events |= each
-        if key and callbacks:
-            self._selector.modify(fd, events, callbacks)
-        elif key:
-            self._selector.unregister(fd)
-        elif callbacks:
-            self._selector.register(fd, events, callbacks)
+            watch[event] = callback
+        elif watch.pop(event, None) is None:
+            return
+        if not watch:
+            self.remove(fd)
+            return
+        if known is None:
+            self._epoll.register(fd, _mask(watch))
+        elif known.keys() != watch.keys():
+            self._epoll.modify(fd, _mask(watch))
+        self._watches[fd] = watch
+
+    # signals
+
+    def on_signal(self, number: int, callback: Callback) -> None:
+        """Call back in the loop when the signal arrives; several of one kind may be reported once."""
+        if self._wake is None:
+            self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+            self.add_reader(self._wake[0], self._signalled)
+        self._signals[number] = callback
+        signal.signal(number, _noted)
+
+    def _signalled(self) -> None:
+        if self._wake is None:
+            return
+        for number in set(os.read(self._wake[0], 4096)):
+            callback = self._signals.get(number)
+            if callback is not None:
+                self._guard(callback)
 
     # time
 
@@ -110,11 +171,13 @@ class Loop:
     def call_later(self, seconds: float, callback: Callback) -> int:
         """Run `callback` after `seconds`; the number returned cancels it."""
         number = next(self._numbers)
-        heapq.heappush(self._timers, (time.monotonic() + seconds, number, callback))
+        self._timers[number] = callback
+        heapq.heappush(self._heap, (time.monotonic() + seconds, number))
         return number
 
     def cancel(self, number: int) -> None:
-        self._cancelled.add(number)
+        """Forget a timer; one that has fired, or was cancelled, is nothing to cancel."""
+        self._timers.pop(number, None)
 
     async def sleep(self, seconds: float) -> None:
         future: Future[None] = Future()
@@ -170,28 +233,45 @@ class Loop:
         self._running = False
 
     def close(self) -> None:
-        self._selector.close()
+        """Give back descriptors and signals; nothing runs any more."""
+        if self._wake is not None:
+            signal.set_wakeup_fd(-1)
+            for number in self._signals:
+                signal.signal(number, signal.SIG_DFL)
+            for fd in self._wake:
+                os.close(fd)
+            self._wake = None
+        self._watches.clear()
+        self._epoll.close()
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._patience()):
-            for event, callback in list(key.data.items()):
-                if events & event:
-                    self._guard(callback)
+        for fd, events in self._epoll.poll(self._patience()):
+            self._dispatch(fd, events)
         now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            _, number, callback = heapq.heappop(self._timers)
-            if number in self._cancelled:
-                self._cancelled.discard(number)
-            else:
+        while self._heap and self._heap[0][0] <= now:
+            callback = self._timers.pop(heapq.heappop(self._heap)[1], None)
+            if callback is not None:
                 self._guard(callback)
         for _ in range(len(self._ready)):
             self._guard(self._ready.popleft())
 
+    def _dispatch(self, fd: int, events: int) -> None:
+        # Looked up for each: a callback may have removed the descriptor or another of its callbacks.
+        gone = events & _HANGUP
+        if gone and _HANGUP in self._watches.get(fd, ()):
+            self._guard(self._watches[fd][_HANGUP])
+        if (gone or events & _READ) and _READ in self._watches.get(fd, ()):
+            self._guard(self._watches[fd][_READ])
+        if (gone or events & _WRITE) and _WRITE in self._watches.get(fd, ()):
+            self._guard(self._watches[fd][_WRITE])
+
     def _patience(self) -> float | None:
         if self._ready:
             return 0
-        if self._timers:
-            return max(0.0, self._timers[0][0] - time.monotonic())
+        while self._heap and self._heap[0][1] not in self._timers:
+            heapq.heappop(self._heap)
+        if self._heap:
+            return max(0.0, self._heap[0][0] - time.monotonic())
         return None
 
     @staticmethod
@@ -200,3 +280,14 @@ class Loop:
             callback()
         except Exception:
             log.exception("callback failed")
+
+
+def _mask(watch: dict[int, Callback]) -> int:
+    events = 0
+    for each in watch:
+        events |= each
+    return events
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """A handler in Python is what makes the interpreter write to the wake-up descriptor."""

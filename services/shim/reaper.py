@@ -1,0 +1,144 @@
+"""The one object that starts children and waits for them.
+
+The shim is a subreaper: a container's init and its execs, orphaned when the runtime ends, become its children too.
+Exits of processes nobody has asked for yet are kept while a runtime verb that may name them is under way.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from services.shim import linux
+from services.shim.loop import Future, Loop
+
+_DEFAULTS: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: `status` as a shell has it (128 + signal), `at` in nanoseconds since the epoch."""
+
+    pid: int
+    status: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    pid: int
+    exit: Future[Exit]
+
+
+class Reaper:
+    """Made after the fork from a zygote; there is one in a process."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._expected: dict[int, Future[Exit]] = {}
+        self._kept: dict[int, Exit] = {}
+        self._keepers = 0
+        linux.set_child_subreaper()
+        os.umask(0o022)  # what a runtime inherits; files of ours name their mode
+        loop.on_signal(signal.SIGCHLD, self.reap)
+
+    def spawn(
+        self, argv: Sequence[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """Start a program, found in $PATH, with nothing of ours but the three descriptors.
+
+        OSError where it cannot be executed.
+        """
+        linux.close_on_exec(3)
+        pid = os.posix_spawnp(
+            argv[0], argv, os.environ if environment is None else environment,
+            file_actions=_file_actions(stdio), setsigmask=(), setsigdef=_DEFAULTS,
+        )
+        return Child(pid, self.expect(pid))
+
+    def fork(self, body: Callable[[], None]) -> Child:
+        """Run `body` in a copy of this process, which ends with it: 0, or 1 where it raised."""
+        pid = os.fork()
+        if pid == 0:
+            _run_child(body)
+        return Child(pid, self.expect(pid))
+
+    def expect(self, pid: int) -> Future[Exit]:
+        """The exit of a child or of a descendant that is going to be ours, come or yet to come."""
+        if pid in self._expected:
+            return self._expected[pid]
+        future: Future[Exit] = Future()
+        kept = self._kept.pop(pid, None)
+        if kept is None:
+            self._expected[pid] = future
+        else:
+            future.set(kept)
+        return future
+
+    @contextmanager
+    def keep(self) -> Iterator[None]:
+        """Keep exits of unknown processes meanwhile; later they are forgotten, as pids are used again."""
+        self._keepers += 1
+        try:
+            yield
+        finally:
+            self._keepers -= 1
+            if not self._keepers:
+                self._kept.clear()
+
+    def signal(self, pid: int, number: int) -> bool:
+        """Send a signal to an expected process; False where it has ended. Not reaped yet, its pid cannot be another's."""
+        if pid not in self._expected:
+            return False
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def reap(self) -> None:
+        """Collect everything that has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._ended(Exit(pid, shell_status(status), time.time_ns()))
+
+    def _ended(self, ended: Exit) -> None:
+        future = self._expected.pop(ended.pid, None)
+        if future is not None:
+            future.set(ended)
+        elif self._keepers:
+            self._kept[ended.pid] = ended
+
+
+def shell_status(status: int) -> int:
+    """A wait status as a shell shows it."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _file_actions(stdio: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    # A source among 0..2 would be overwritten by an earlier dup2; the shim's own 0..2 are never passed on.
+    if any(each < 3 for each in stdio):
+        raise ValueError(f"descriptors {stdio} of a child collide with its stdio")
+    return [(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(stdio)]
+
+
+def _run_child(body: Callable[[], None]) -> NoReturn:
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _DEFAULTS:
+            if signal.getsignal(number) is not signal.SIG_DFL:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        body()
+        status = 0
+    finally:
+        os._exit(status)
