@@ -7,7 +7,7 @@ Exits of processes nobody has asked for yet are kept while a runtime verb that m
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -45,7 +45,7 @@ class Reaper:
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     def spawn(
-        self, argv: Sequence[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
+        self, argv: list[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
     ) -> Child:
         """Start a program, found in $PATH, with nothing of ours but the three descriptors.
 
@@ -57,6 +57,36 @@ class Reaper:
             file_actions=_file_actions(stdio), setsigmask=(), setsigdef=_DEFAULTS,
         )
         return Child(pid, self.expect(pid))
+
+    def fork_exec(
+        self,
+        argv: list[str],
+        stdio: tuple[int, int, int],
+        environment: Mapping[str, str],
+        prepare: Callable[[], None],
+        report: int,
+    ) -> Child:
+        """As `spawn`, with `prepare` run in the child first. It ends with this process.
+
+        What fails before the program runs is written to `report`, and the status is 127.
+        """
+        parent = os.getpid()
+
+        def body() -> None:
+            try:
+                linux.set_parent_death_signal(signal.SIGKILL)
+                if os.getppid() != parent:
+                    return
+                prepare()
+                for target, each in enumerate(stdio):
+                    os.dup2(each, target)
+                linux.close_on_exec(3)
+                os.execvpe(argv[0], argv, environment)
+            except BaseException as error:
+                os.write(report, f"{argv[0]}: {error}\n".encode())
+                os._exit(127)
+
+        return self.fork(body)
 
     def fork(self, body: Callable[[], None]) -> Child:
         """Run `body` in a copy of this process, which ends with it: 0, or 1 where it raised."""
@@ -89,7 +119,10 @@ class Reaper:
                 self._kept.clear()
 
     def signal(self, pid: int, number: int) -> bool:
-        """Send a signal to an expected process; False where it has ended. Not reaped yet, its pid cannot be another's."""
+        """Send a signal to an expected process; False where it has ended.
+
+        As nobody else waits for it, its pid cannot be another's meanwhile: what a pidfd would be for.
+        """
         if pid not in self._expected:
             return False
         try:
