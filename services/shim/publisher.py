@@ -93,16 +93,18 @@ class Publisher:
             self._lost(str(error))
 
     def _connect(self) -> None:
-        if self._sock is not None:
-            return
+        if self._sock is None:
+            self._sock, self._caller, self._out = self._open(), Caller(), b""
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _open(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.connect(self._address)
         except OSError:
             sock.close()
             raise
-        self._sock, self._caller, self._out = sock, Caller(), b""
-        self._loop.add_reader(sock.fileno(), self._readable)
+        return sock
 
     def _writable(self) -> None:
         if self._sock is None:

@@ -1,0 +1,67 @@
+"""docker-containerd-shim: one container's shim, and the commands around it."""
+
+import sys
+from pathlib import Path
+
+from protos.errdefs import EngineError, InvalidArgument
+from services.shim import config as command
+
+
+def main() -> int:
+    try:
+        return _run(command.parse(sys.argv[1:]))
+    except InvalidArgument as error:
+        print(f"docker-containerd-shim: {error}", file=sys.stderr)
+        return 2
+    except (EngineError, OSError) as error:
+        print(f"docker-containerd-shim: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(config: command.Config) -> int:
+    # Each action imports only what it needs.
+    if config.help or config.version or config.info:
+        return _tell(config)
+    if config.action == "start":
+        from services.shim import bootstrap
+
+        bootstrap.start(config)
+    elif config.action == "delete":
+        from services.shim import cleanup
+
+        cleanup.delete(config, sys.stdout.fileno())
+    elif config.action == "zygote":
+        from services.shim import zygote
+
+        return zygote.main()
+    elif config.action == "streams":
+        return _streams(config)
+    else:
+        raise InvalidArgument(f"unknown action {config.action!r}\n{command.USAGE}")
+    return 0
+
+
+def _tell(config: command.Config) -> int:
+    if config.help:
+        print(command.USAGE, end="")
+    elif config.version:
+        from services.shim.api import VERSION
+
+        print(f"docker-containerd-shim:\n  Version:  {VERSION}")
+    else:
+        from services.shim import bootstrap
+
+        bootstrap.info()
+    return 0
+
+
+def _streams(config: command.Config) -> int:
+    if len(config.arguments) != 1:
+        raise InvalidArgument("streams takes one argument, the path of its configuration")
+    from services.shim.streams import standalone
+
+    return standalone.main(Path(config.arguments[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

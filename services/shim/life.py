@@ -1,0 +1,89 @@
+"""One shim from its listener to its end: wiring, and when a shim has no more to do.
+
+A shim ends after Shutdown, or by itself when no task came or none is left; never because somebody else ended.
+"""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import traceback
+from pathlib import Path
+from types import CoroutineType, FrameType
+from typing import Final
+
+from services.shim.api import Service
+from services.shim.config import Config
+from services.shim.container import Container
+from services.shim.log import Fifo, setup
+from services.shim.loop import Future, Loop
+from services.shim.publisher import Publisher
+from services.shim.server import Server
+
+log = logging.getLogger("life")
+
+_UNUSED: Final = 60.0
+"""Seconds a shim waits for its Create."""
+_FLUSH: Final = 60.0
+"""Seconds its last events may take to reach containerd."""
+
+
+def serve(config: Config, listener: socket.socket) -> None:
+    """Be the shim of `config` until it has no more to do."""
+    setup(Fifo(config.bundle / "log"), "debug" if config.debug else "info", config.id, config.namespace)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stay)
+    signal.signal(signal.SIGUSR1, dump_stacks)
+    loop = Loop()
+    publisher = Publisher(loop, config.address, config.namespace)
+    container = Container(loop, config.namespace, publisher.publish)
+    ended: Future[None] = Future()
+    service = Service(loop, config.id, container, lambda: ended.set(None))
+    server = Server(loop, listener, service.methods())
+    loop.call_later(_UNUSED, service.end_unless_used)
+    log.info("serving address=%s", listener.getsockname())
+    loop.run_until(ended)
+    Path(listener.getsockname()).unlink(missing_ok=True)
+    server.close()
+    _settle(loop, container, publisher)
+    log.info("ended")
+
+
+def _settle(loop: Loop, container: Container, publisher: Publisher) -> None:
+    """Attached clients get their last bytes, containerd its last events."""
+    loop.run_until(loop.spawn(container.drained()))
+    try:
+        loop.run_until(loop.spawn(loop.timeout(_forever(publisher.drained()), _FLUSH)))
+    except TimeoutError:
+        log.warning("events lost, containerd is not there")
+
+
+async def _forever(future: Future[None]) -> None:
+    await future
+
+
+def _stay(number: int, _frame: FrameType | None) -> None:
+    log.info("signal ignored signal=%s reason=a shim ends with its container", signal.Signals(number).name)
+
+
+def dump_stacks(_number: int, frame: FrameType | None) -> None:
+    """What the process does now, and where its coroutines wait."""
+    log.warning("stack:\n%s", "".join(traceback.format_stack(frame)))
+    for each in gc.get_objects():
+        if isinstance(each, CoroutineType) and each.cr_frame is not None:
+            log.warning("coroutine %s:\n%s", each.__qualname__, "".join(traceback.format_stack(each.cr_frame)))
+
+
+def detach(keep: int) -> None:
+    """Leave the session, the descriptors but `keep`, the signals and the directory of whoever started us."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

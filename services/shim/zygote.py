@@ -1,0 +1,90 @@
+"""The zygote: a warm process that forks each shim in milliseconds; docker-containerd's only idle child.
+
+It imports everything and runs the code paths once (warm.py), initialises nothing, and owns nothing: requests come by
+descriptor 3 (SOCK_SEQPACKET), one JSON object each with one descriptor beside it, `{"action": "start"|"delete",
+"namespace": …, "id": …, "address": …, "bundle": …, "debug": …}`; the answer is `{"pid": …}` or `{"error": …}`.
+A `start` gets the listener to serve on, a `delete` the pipe its DeleteResponse goes to. The child is the caller's.
+"""
+
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from services.shim import cleanup, life, linux, warm
+from services.shim.bootstrap import PROGRAM, command_line
+from services.shim.config import Config
+from services.shim.fork import fork_sibling
+from services.shim.log import setup
+from services.shim.title import set_title
+
+log = logging.getLogger("zygote")
+
+CHANNEL: Final = 3
+_LIMIT: Final = 1 << 16
+
+
+def main() -> int:
+    parent = os.getppid()
+    linux.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        return 0
+    setup(logging.StreamHandler(sys.stderr), "info")
+    set_title(PROGRAM, "zygote")
+    channel = socket.socket(fileno=CHANNEL)
+    channel.set_inheritable(False)
+    signal.signal(signal.SIGUSR1, life.dump_stacks)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C means docker-containerd, which ends us
+    warm.run()
+    gc.collect()
+    gc.freeze()
+    channel.send(b'{"ready": true}')
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
+        if not data:
+            return 0
+        channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
+
+
+def _serve(data: bytes, descriptors: list[int], channel: socket.socket) -> dict[str, Any]:
+    try:
+        request = json.loads(data)
+        (descriptor,) = descriptors
+        pid = fork_sibling()
+        if pid == 0:
+            channel.detach()
+            _child(request, descriptor)
+        return {"pid": pid}
+    except (ValueError, OSError) as error:
+        log.error("fork failed error=%s", error)
+        return {"error": str(error)}
+    finally:
+        for each in descriptors:
+            os.close(each)
+
+
+def _child(request: dict[str, Any], descriptor: int) -> NoReturn:
+    """A shim, or the delete command of one; the zygote's code above is left for good."""
+    status = 1
+    try:
+        life.detach(descriptor)
+        config = Config(
+            action=request["action"], namespace=request["namespace"], id=request["id"], address=request["address"],
+            bundle=Path(request["bundle"]), debug=request["debug"],
+        )
+        os.chdir(config.bundle)
+        set_title(*command_line(config))
+        if config.action == "delete":
+            cleanup.delete(config, descriptor)
+        else:
+            life.serve(config, socket.socket(fileno=descriptor))
+        status = 0
+    except BaseException:
+        log.exception("shim failed")
+    finally:
+        os._exit(status)
