@@ -1,6 +1,6 @@
-"""Names beneath a root that somebody else controls: the kernel resolves them (`openat2`, RESOLVE_IN_ROOT), as that root's own processes would see them.
+"""Names beneath a root that somebody else controls, resolved by the kernel (`openat2`, RESOLVE_IN_ROOT) as if it were /.
 
-Absolute links and `..` stay inside, magic links are refused. Nothing here opens a path twice and trusts it to be the same.
+Absolute links and `..` stay inside, magic links are refused. Nothing opens a path twice and trusts it to be the same.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from protos import errdefs
@@ -38,7 +39,7 @@ def open_in(root: int, path: str, flags: int, mode: int = 0) -> int:
 
 
 def resolve(root: int, path: str) -> str:
-    """The absolute in-root path that `path` leads to, links followed as far as they exist. Text: open it anew by `open_in`."""
+    """The absolute in-root path that `path` leads to, links followed as far as they exist. Open it by `open_in`."""
     done: list[str] = []
     pending = path.split("/")[::-1]
     links = 0
@@ -82,7 +83,7 @@ def read(root: int, path: str, limit: int) -> bytes | None:
     with closing(place):
         if not stat.S_ISREG(os.fstat(place).st_mode):
             raise errdefs.InvalidArgument(f"{path} of the container is not a regular file")
-        with open(f"/proc/self/fd/{place}", "rb") as file:
+        with Path(f"/proc/self/fd/{place}").open("rb") as file:
             content = file.read(limit + 1)
     if len(content) > limit:
         raise errdefs.InvalidArgument(f"{path} of the container is larger than {limit} bytes")

@@ -1,4 +1,4 @@
-"""The kernel as dockerd's file work sees it, in the kernel's own names: mounts without a namespace, names beneath a root.
+"""The kernel for dockerd's file work, in the kernel's own names: mounts without a namespace, names beneath a root.
 
 Three-line wrappers that raise OSError(errno, text, path); no policy. Numbers are those of every architecture since 5.1.
 """

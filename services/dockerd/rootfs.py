@@ -1,7 +1,8 @@
 """The root of a container's files as a directory descriptor; names beneath it: beneath.py.
 
-Stopped: a detached mount of its snapshot, in no namespace, gone when the descriptor closes. Running: `/proc/<pid>/root`.
-Where volumes lie on top, or an old kernel wants mount(2), the tree is built in the private namespace of a short-lived thread.
+Stopped: a detached mount of its snapshot, in no namespace, gone when the descriptor closes. Running:
+`/proc/<pid>/root`. Where volumes lie on top, or an old kernel wants mount(2), the tree is built in the private
+namespace of a short-lived thread.
 """
 
 import contextlib

@@ -79,7 +79,7 @@ def _mapped(mapping: DeviceMapping) -> Sequence[Device]:
     failure = f'error gathering device information while adding custom device "{source}": '
     try:
         real = os.path.realpath(source, strict=True)
-        if os.path.isdir(real):
+        if Path(real).is_dir():
             found = [
                 {**device, "path": target + device["path"].removeprefix(real)} for device in host_devices(Path(real))
             ]

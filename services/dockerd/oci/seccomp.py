@@ -1,4 +1,4 @@
-"""System call filters: a profile in Docker's form, evaluated for one capability set, architecture and kernel into OCI's.
+"""System call filters: a profile in Docker's form, evaluated for capabilities, architecture and kernel into OCI's.
 
 seccomp.json is the current default profile of moby, as data. Each (profile, capability set) is evaluated once.
 """

@@ -1,86 +1,114 @@
 """The OCI runtime document of a container and the process document of an exec, as tight as Docker's.
 
-Pure but for the kernel's facts (oci/facts.py), which are read once. What needs the image's files (the user) or the
-host's (volumes) is resolved by the caller and comes in through SpecInput.
+Pure but for the kernel's facts (oci/facts.py), which are read once, and device nodes that are named. What needs the
+image's files (the user) or the host's (volumes) is resolved by the caller and comes in through SpecInput.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import posixpath
+import shutil
+from collections.abc import Sequence
+from typing import Any, Final
 
-from services.dockerd.oci.user import User
-from services.dockerd.schema.container import ContainerConfig, HostConfig, Ulimit
-from services.dockerd.volumes.mountpoint import MountPoint
+from protos import errdefs
+from services.dockerd.oci import (
+    capabilities,
+    devices,
+    mounts,
+    namespaces,
+    resources,
+    seccomp,
+    security,
+    sysctls,
+)
+from services.dockerd.oci import process as processes
+from services.dockerd.oci.defaults import INIT, MASKED_PATHS, READONLY_PATHS
+from services.dockerd.oci.inputs import Defaults, ExecInput, SpecInput
+from services.dockerd.schema.container import HostConfig
+
+__all__ = ["Defaults", "ExecInput", "SpecInput", "build", "cgroup_path", "process"]
 
 Document = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What of the daemon's configuration shapes every container."""
-
-    init_path: str = "docker-init"
-    init: bool = False
-    cgroup_parent: str = ""
-    systemd_cgroup: bool = False
-    cgroupns_mode: str = ""
-    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
-    seccomp_profile: str = ""
-    """"" and "builtin" are Docker's own profile; "unconfined"; else the JSON text of a profile."""
-    no_new_privileges: bool = False
-    shm_size: int = 64 << 20
-    recursive_readonly: bool = False
-    """The runtime knows the mount option `rro`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpecInput:
-    """Everything a container's document is made of."""
-
-    id: str
-    config: ContainerConfig
-    host: HostConfig
-    args: Sequence[str]
-    """Entrypoint and command."""
-    user: User
-    mounts: Sequence[MountPoint] = ()
-    """Binds, volumes and tmpfs, attached: every source exists."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Destination -> source of /etc/hostname, /etc/hosts and /etc/resolv.conf."""
-    hostname: str = ""
-    domainname: str = ""
-    netns_path: str | None = None
-    """Namespace to join; None shares the host's, "" lets the runtime make one."""
-    ipc_path: str = ""
-    """Namespace file of the container whose IPC is joined (`--ipc container:x`)."""
-    pid_path: str = ""
-    """Namespace file of the container whose PIDs are joined (`--pid container:x`)."""
-    shm_path: str = ""
-    """Host directory to show as /dev/shm (shareable, container:x, host); "" for a private tmpfs."""
-    env: Sequence[str] = ()
-    """Variables before the container's own (links)."""
-    defaults: Defaults = field(default_factory=Defaults)
-
-
-@dataclass(frozen=True, slots=True)
-class ExecInput:
-    """What an exec adds to its container."""
-
-    args: Sequence[str]
-    user: User
-    env: Sequence[str] = ()
-    cwd: str = ""
-    tty: bool = False
-    privileged: bool = False
-    console: tuple[int, int] = (0, 0)
-    """Height and width, zero where unknown."""
+_VERSION: Final = "1.0.2"
 
 
 def build(given: SpecInput) -> Document:
     """The `config.json` of the container. Parts are shared between documents: encode it, do not change it."""
-    raise NotImplementedError
+    host = given.host
+    init = _init_program(given)
+    document: Document = {
+        "ociVersion": _VERSION,
+        "process": processes.main(given, [INIT, "--", *given.args] if init else given.args),
+        "root": {"path": "rootfs", "readonly": host.ReadonlyRootfs},
+        "mounts": mounts.build(
+            host, given.mounts, given.files, shm_path=given.shm_path, init_path=init,
+            recursive_readonly=given.defaults.recursive_readonly,
+        ),
+        "linux": _linux(given),
+    }
+    if host.UTSMode != "host" and given.hostname:
+        document["hostname"] = given.hostname
+    if host.Annotations:
+        document["annotations"] = dict(host.Annotations)
+    return document
 
 
 def process(container: SpecInput, given: ExecInput) -> Document:
-    """The process document of an exec inside a container built from `container` (its `args`, `mounts` do not matter)."""
-    raise NotImplementedError
+    """The document of an exec inside a container built from `container` (its args and mounts do not matter)."""
+    return processes.added(container, given)
+
+
+def cgroup_path(container_id: str, host: HostConfig, defaults: Defaults) -> str:
+    """`linux.cgroupsPath`: a path, or `slice:docker:id` under systemd."""
+    parent = host.CgroupParent or defaults.cgroup_parent
+    if defaults.systemd_cgroup:
+        return f"{parent or 'system.slice'}:docker:{container_id}"
+    return posixpath.normpath(f"/{parent or 'docker'}/{container_id}").replace("//", "/")
+
+
+def _linux(given: SpecInput) -> Document:
+    host = given.host
+    chosen = security.parse(host.SecurityOpt)
+    nodes, rules = devices.build(host)
+    document: Document = {
+        "sysctl": sysctls.build(host, given.domainname),
+        "resources": {"devices": rules, **resources.build(host)},
+        "cgroupsPath": cgroup_path(given.id, host, given.defaults),
+        "namespaces": namespaces.build(
+            host, netns_path=given.netns_path, ipc_path=given.ipc_path, pid_path=given.pid_path
+        ),
+        "devices": nodes,
+        **_paths(host, chosen),
+    }
+    held = capabilities.choose(host.CapAdd, host.CapDrop, privileged=host.Privileged)
+    filters = seccomp.choose(chosen.seccomp, given.defaults.seccomp_profile, held, privileged=host.Privileged)
+    if filters:
+        document["seccomp"] = filters
+    propagation = mounts.rootfs_propagation(given.mounts)
+    if propagation:
+        document["rootfsPropagation"] = propagation
+    return document
+
+
+def _paths(host: HostConfig, chosen: security.Security) -> Document:
+    """Hidden and read-only paths: what inspect shows if given, else Docker's; none for a privileged container."""
+    if chosen.systempaths_unconfined:
+        return {}
+    masked: Sequence[str] = () if host.Privileged else MASKED_PATHS
+    frozen: Sequence[str] = () if host.Privileged else READONLY_PATHS
+    if host.MaskedPaths is not None:
+        masked = host.MaskedPaths
+    if host.ReadonlyPaths is not None:
+        frozen = host.ReadonlyPaths
+    return {key: list(paths) for key, paths in (("maskedPaths", masked), ("readonlyPaths", frozen)) if paths}
+
+
+def _init_program(given: SpecInput) -> str:
+    """Host path of the program `--init` runs first; "" without it, or where the PIDs are somebody else's."""
+    wanted = given.host.Init if given.host.Init is not None else given.defaults.init
+    if not wanted or given.host.PidMode:
+        return ""
+    found = given.defaults.init_path or shutil.which("docker-init")
+    if not found:
+        raise errdefs.FailedPrecondition("docker-init is not in PATH: install tini's docker-init or set --init-path")
+    return found

@@ -46,7 +46,7 @@ class _Group:
 def resolve(root: int, user: str, groups: Sequence[str] = ()) -> User:
     """The identity `user` (name or uid, optionally `:` and name or gid) has beneath the directory descriptor `root`.
 
-    `groups` are `--group-add`. InvalidArgument with Docker's text where a name has no entry or a number is out of range.
+    `groups` are `--group-add`. InvalidArgument with Docker's text for a name without entry or a number out of range.
     """
     passwd = beneath.read(root, "/etc/passwd", LIMIT)
     known = list(_groups(beneath.read(root, "/etc/group", LIMIT) or b""))

@@ -1,0 +1,65 @@
+"""What create refuses of a HostConfig before anything is made: namespaces, capabilities, devices, limits, security."""
+
+from typing import Final
+
+from protos import errdefs
+from services.dockerd.oci import capabilities, devices, limits, seccomp, security
+from services.dockerd.oci.facts import facts
+from services.dockerd.schema.container import ContainerConfig, HostConfig
+
+_MODES: Final = {
+    "IpcMode": ("IPC", ("", "none", "private", "shareable", "host"), True),
+    "PidMode": ("PID", ("", "host"), True),
+    "UTSMode": ("UTS", ("", "host"), False),
+    "CgroupnsMode": ("cgroup namespace", ("", "private", "host"), False),
+    "UsernsMode": ("user namespace", ("", "host"), False),
+}
+"""Field -> its name in errors, its words, whether `container:<id>` is one of them."""
+
+
+def verify(config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = False) -> list[str]:
+    """Docker's warnings; InvalidArgument with Docker's texts. What the kernel cannot do is reset in place."""
+    warnings = limits.verify(host)
+    for field, (name, words, joins) in _MODES.items():
+        mode = getattr(host, field)
+        if mode not in words and not (joins and mode.startswith("container:") and mode != "container:"):
+            raise errdefs.InvalidArgument(f"invalid {name} mode: {mode}")
+    _numbers(host)
+    _names(host)
+    if config.Hostname and host.UTSMode == "host":
+        raise errdefs.InvalidArgument("conflicting options: hostname and the UTS mode")
+    if host.CgroupParent and systemd_cgroup and not (host.CgroupParent.endswith(".slice") and host.CgroupParent[:-6]):
+        raise errdefs.InvalidArgument('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+    if host.CgroupnsMode == "private" and not facts().cgroup_namespaces:
+        warnings.append("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
+    return warnings
+
+
+def _numbers(host: HostConfig) -> None:
+    if host.ShmSize < 0:
+        raise errdefs.InvalidArgument("SHM size can not be less than 0")
+    if not -1000 <= host.OomScoreAdj <= 1000:
+        raise errdefs.InvalidArgument(f"Invalid value {host.OomScoreAdj}, range for oom score adj is [-1000, 1000]")
+    for limit in host.Ulimits or ():
+        if limit.Hard != -1 and (limit.Soft > limit.Hard or (limit.Soft == -1 and limit.Hard >= 0)):
+            raise errdefs.InvalidArgument(
+                f"ulimit soft limit must be less than or equal to hard limit: {limit.Soft} > {limit.Hard}"
+            )
+
+
+def _names(host: HostConfig) -> None:
+    for field in ("CapAdd", "CapDrop"):
+        try:
+            capabilities.normalize(getattr(host, field))
+        except errdefs.InvalidArgument as error:
+            raise errdefs.InvalidArgument(f"invalid {field}: {error}") from error
+    devices.verify(host)
+    chosen = security.parse(host.SecurityOpt)
+    if chosen.seccomp not in ("", "builtin", "unconfined"):
+        seccomp.evaluate(chosen.seccomp, ())
+    if host.DeviceRequests:
+        kinds = host.DeviceRequests[0].Capabilities or []
+        raise errdefs.InvalidArgument(
+            f'could not select device driver "{host.DeviceRequests[0].Driver}" with capabilities: '
+            f"[{' '.join('[' + ' '.join(kind) + ']' for kind in kinds)}]"
+        )
