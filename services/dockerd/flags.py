@@ -1,0 +1,217 @@
+"""The grammar of dockerd's command line and of its values, in pflag's spellings and with its refusals (pure).
+
+`--name value`, `--name=value`, `-n value`, `-nvalue`, `-abc` for booleans. What each option means: options.py.
+"""
+
+import ipaddress
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protos.errdefs import InvalidArgument
+
+_TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+_UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: how its text is read, and whether it may be given again."""
+
+    name: str
+    read: Callable[[str], Any]
+    short: str = ""
+    many: bool = False
+    """Given again it adds to a list."""
+    pairs: bool = False
+    """`read` gives (key, value), gathered in a dict."""
+
+    @property
+    def boolean(self) -> bool:
+        return self.read is boolean
+
+    @property
+    def shown(self) -> str:
+        return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
+
+
+def parse(flags: Mapping[str, Flag], argv: list[str]) -> dict[str, Any]:
+    """Values by flag name, of those given; InvalidArgument in pflag's words."""
+    found: dict[str, Any] = {}
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            _refuse_words(list(words))
+        elif word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            flag = flags.get(name)
+            if flag is None:
+                raise usage(f"unknown flag: --{name}")
+            if not equals:
+                value = "true" if flag.boolean else _next(words, f"--{name}")
+            _keep(found, flag, value)
+        elif word.startswith("-") and word != "-":
+            _shorthands(flags, found, word, words)
+        else:
+            _refuse_words([word])
+    return found
+
+
+def _refuse_words(words: list[str]) -> None:
+    if words:
+        raise usage('"dockerd" accepts no arguments.')
+
+
+def _shorthands(flags: Mapping[str, Flag], found: dict[str, Any], word: str, words: Any) -> None:
+    rest = word[1:]
+    while rest:
+        letter, rest = rest[0], rest[1:]
+        flag = next((each for each in flags.values() if each.short == letter), None)
+        if flag is None:
+            raise usage(f"unknown shorthand flag: '{letter}' in {word}")
+        if rest.startswith("="):
+            return _keep(found, flag, rest[1:])
+        if flag.boolean:
+            _keep(found, flag, "true")
+            continue
+        return _keep(found, flag, rest or _next(words, f"'{letter}' in {word}"))
+    return None
+
+
+def _next(words: Any, shown: str) -> str:
+    try:
+        return str(next(words))
+    except StopIteration:
+        raise usage(f"flag needs an argument: {shown}") from None
+
+
+def _keep(found: dict[str, Any], flag: Flag, text: str) -> None:
+    try:
+        value = flag.read(text)
+    except ValueError as error:
+        raise usage(f'invalid argument "{text}" for "{flag.shown}" flag: {error}') from error
+    if flag.pairs:
+        found.setdefault(flag.name, {}).update([value])
+    elif flag.many:
+        found.setdefault(flag.name, []).append(value)
+    else:
+        found[flag.name] = value
+
+
+def usage(problem: str) -> InvalidArgument:
+    return InvalidArgument(f"{problem}\nSee 'dockerd --help'.")
+
+
+# Readers of values: text in, ValueError in Docker's words.
+
+
+def boolean(text: str) -> bool:
+    if text not in _TRUE | _FALSE:
+        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return text in _TRUE
+
+
+def integer(text: str) -> int:
+    try:
+        return int(text, 10)
+    except ValueError:
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def size(text: str) -> int:
+    """Bytes of `64m`, `1GiB`, `1024`."""
+    lower = text.strip().lower()
+    unit = lower.lstrip("0123456789.").strip()
+    amount = lower[: len(lower) - len(unit)].strip()
+    try:
+        return int(float(amount) * _UNITS[unit if unit == "b" else unit.removesuffix("b").removesuffix("i")])
+    except (ValueError, KeyError):
+        raise ValueError(f"invalid size: '{text}'") from None
+
+
+def pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError(f"invalid key=value pair: {text}")
+    return key, value
+
+
+def label(text: str) -> str:
+    if "=" not in text[1:]:
+        raise ValueError(f"bad attribute format: {text}")
+    return text
+
+
+def address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        raise ValueError(f"{text} is not an ip address") from None
+
+
+def mirror(text: str) -> str:
+    """A registry mirror's URL, ending in a slash."""
+    scheme, colon, rest = text.partition("://")
+    if not colon or scheme not in ("http", "https"):
+        raise ValueError(f'invalid mirror: unsupported scheme "{scheme if colon else ""}" in "{text}"')
+    if rest.rstrip("/").count("/") or "?" in rest or "#" in rest:
+        raise ValueError(f'invalid mirror: path, query, or fragment at end of the URI "{text}"')
+    if "@" in rest:
+        raise ValueError("invalid mirror: username/password not allowed in URI")
+    return text.rstrip("/") + "/"
+
+
+def ulimit(text: str) -> tuple[str, tuple[int, int]]:
+    """`nofile=1024:2048` as (name, (soft, hard))."""
+    name, value = pair(text)
+    soft, _, hard = value.partition(":")
+    if name not in ULIMITS:
+        raise ValueError(f"invalid ulimit type: {name}")
+    low = integer(soft)
+    high = integer(hard) if hard else low
+    if high != -1 and (low == -1 or low > high):
+        raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {low} > {high}")
+    return name, (low, high)
+
+
+ULIMITS: Final = frozenset((
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime", "sigpending", "stack",
+))
+
+
+def pool(text: str) -> tuple[str, int]:
+    """`base=10.0.0.0/8,size=24` as (base, prefix length of each network)."""
+    fields: dict[str, str] = {}
+    for field in text.split(","):
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise ValueError(f"invalid field '{field}' must be a key=value pair")
+        fields[key.strip().lower()] = value.strip()
+    try:
+        return str(ipaddress.ip_network(fields["base"], strict=False)), int(fields["size"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"invalid address pool {text}: {error}") from None
+
+
+def runtime(text: str) -> tuple[str, dict[str, Any]]:
+    """`name=path` as a pair of name and what daemon.json says of one."""
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise ValueError(f"invalid runtime argument: {text}")
+    if name == "runc":
+        raise ValueError("runtime name 'runc' is reserved")
+    return name, {"path": path}
+
+
+def show(value: Any) -> str:
+    """A value as Go's `%v` prints it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{show(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(show(each) for each in value) + "]"
+    return str(value) if isinstance(value, str | int) else json.dumps(value)

@@ -1,0 +1,108 @@
+"""The application: every router of api/, each path as /x and as /v1.NN/x, errors as Docker words them.
+
+Built once the daemon is ready, since FastAPI costs more to import than all the rest; web/fast.py answers before.
+"""
+
+import logging
+import re
+from typing import TYPE_CHECKING, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from protos.errdefs import EngineError, InvalidArgument
+from services.dockerd import errors
+from services.dockerd.web import reply
+from services.dockerd.web.context import NEWEST, OLDEST, Version
+
+if TYPE_CHECKING:
+    from services.dockerd.engine.engine import Engine
+
+log = logging.getLogger("api")
+
+_VERSIONED: Final = re.compile(r"/v([0-9][0-9.]*)(/.*)")
+
+
+def build(engine: "Engine | None", routers: list[APIRouter]) -> ASGIApp:
+    """The ASGI application over `engine`, serving `routers` in their order."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.engine = engine
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(EngineError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(Exception, _crashed)
+    return Versions(app)
+
+
+class Versions:
+    """Takes the version out of the path: `scope["version"]`, and Docker's refusal of one that is not spoken."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        scope["version"] = NEWEST
+        if found := _VERSIONED.fullmatch(path):
+            path = scope["path"] = found[2]
+            problem = refusal(found[1])
+            if problem and self._known(scope):
+                return await reply.error(problem, 400)(scope, receive, send)
+            scope["version"] = parse_version(found[1])
+        await self.app(scope, receive, send)
+        return None
+
+    def _known(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self.app.routes)
+
+
+def parse_version(text: str) -> Version:
+    """(1, 41) of `1.41`; what follows a second dot is ignored, as Docker does."""
+    major, minor, *_ = [int(part or 0) for part in f"{text}.0".split(".")]
+    return major, minor
+
+
+def refusal(text: str) -> str:
+    """Why an API version cannot be served, or ""."""
+    version = parse_version(text)
+    if version > NEWEST:
+        return f"client version {text} is too new. Maximum supported API version is {show(NEWEST)}"
+    if version < OLDEST:
+        return (
+            f"client version {text} is too old. Minimum supported API version is {show(OLDEST)}, "
+            "please upgrade your client to a newer version"
+        )
+    return ""
+
+
+def show(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    log.log(errors.level(error), "request refused method=%s path=%s error=%s", request.method, request.url.path, error)
+    return reply.error(str(error), errors.status(error))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    return await _refused(request, InvalidArgument(f"invalid value for {name}: {first['msg']}"))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """A path or method that no route has: Docker has one text for both."""
+    return reply.error("page not found", 404)
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    # The server logs it with its stack: this handler's caller raises it again.
+    return reply.error(f"{type(error).__name__}: {error}", 500)
