@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,9 @@ from protos.containerd.runtime.bootstrap.v1 import bootstrap_pb2
 from protos.containerd.types import introspection_pb2
 from services.shim import life
 from services.shim.api import VERSION
-from services.shim.config import Config
+from services.shim.config import PROGRAM, Config, command_line
 from services.shim.title import set_title
 
-PROGRAM: Final = "docker-containerd-shim"
 _PROTOCOL: Final = 3
 _LONGEST: Final = 107
 _FEATURES: Final = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
@@ -52,12 +50,6 @@ def _become(config: Config, listener: socket.socket) -> None:
     set_title(*command_line(config))
     life.serve(config, listener)
     os._exit(0)
-
-
-def command_line(config: Config) -> list[str]:
-    """How a shim looks in `ps`."""
-    words = [PROGRAM, "-namespace", config.namespace, "-id", config.id, "-address", config.address]
-    return words if config.action == "start" else [*words, config.action]
 
 
 def listen(path: Path) -> socket.socket:
@@ -145,6 +137,8 @@ def info() -> None:
 
 
 def _features() -> bytes:
+    import subprocess  # of no use to a shim
+
     try:
         return subprocess.run(["runc", "features"], capture_output=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):

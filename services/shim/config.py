@@ -6,6 +6,7 @@ from typing import Final
 
 from protos.errdefs import InvalidArgument
 
+PROGRAM: Final = "docker-containerd-shim"
 _VALUES: Final = {"namespace", "address", "publish-binary", "id", "bundle", "socket"}
 _SWITCHES: Final = {"debug", "info", "v", "version", "h", "help"}
 _TRUE: Final = {"1", "t", "T", "true", "TRUE", "True"}
@@ -80,3 +81,9 @@ def _boolean(name: str, value: str) -> bool:
     if value not in _TRUE | _FALSE:
         raise InvalidArgument(f'invalid boolean value "{value}" for -{name}')
     return value in _TRUE
+
+
+def command_line(config: Config) -> list[str]:
+    """How a shim looks in `ps`."""
+    words = [PROGRAM, "-namespace", config.namespace, "-id", config.id, "-address", config.address]
+    return words if config.action == "start" else [*words, config.action]

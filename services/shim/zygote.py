@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from services.shim import cleanup, life, linux, warm
-from services.shim.bootstrap import PROGRAM, command_line
-from services.shim.config import Config
+from services.shim.config import PROGRAM, Config, command_line
 from services.shim.fork import fork_sibling
 from services.shim.log import setup
 from services.shim.title import set_title

@@ -4,7 +4,7 @@ Wiring: `Tasks(settings, containers, mounts, publish)`, `await start()` before t
 earlier life), `await stop()` after it closed (ends the zygote; shims and containers live on). Wire: api/tasks.py.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +17,8 @@ from protos.containerd.types import mount_pb2
 Publish = Callable[[str, str, Message], None]
 """publish(namespace, topic, event message): hands an event to the exchange; never blocks."""
 
-Mounts = Callable[[str, str, str], Awaitable[Sequence[mount_pb2.Mount]]]
-"""await mounts(namespace, snapshotter, key): the mounts of a snapshot."""
+Mounts = Callable[[str, str, str], Sequence[mount_pb2.Mount]]
+"""mounts(namespace, snapshotter, key): the mounts of a snapshot."""
 
 
 class Containers(Protocol):
