@@ -1,7 +1,11 @@
 """The kernel in its own words: the calls a shim needs and Python lacks, each raising OSError(errno, text, path)."""
 
 import ctypes
+import fcntl
 import os
+import struct
+import sys
+import termios
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -85,6 +89,15 @@ def join_mount_group(source: int, target: int) -> None:
     """Make the private mount `target` a peer of `source`, both given by descriptor (Linux 5.15)."""
     flags = MOVE_MOUNT_SET_GROUP | MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     _check(_libc.syscall(_SYS_MOVE_MOUNT, source, b"", target, b"", flags))
+
+
+def bytes_pending(fd: int) -> int:
+    """How much of a pipe, socket or terminal can be read at once."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def set_window_size(terminal: int, width: int, height: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
 
 def inotify(path: str, mask: int) -> int:

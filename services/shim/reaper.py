@@ -4,6 +4,7 @@ The shim is a subreaper: a container's init and its execs, orphaned when the run
 Exits of processes nobody has asked for yet are kept while a runtime verb that may name them is under way.
 """
 
+import fcntl
 import os
 import signal
 import time
@@ -45,17 +46,24 @@ class Reaper:
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     def spawn(
-        self, argv: list[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
+        self, argv: list[str], descriptors: tuple[int, ...], environment: Mapping[str, str] | None = None
     ) -> Child:
-        """Start a program, found in $PATH, with nothing of ours but the three descriptors.
+        """Start a program, found in $PATH, with nothing of ours but `descriptors`, which become its 0, 1, 2 and so on.
 
         OSError where it cannot be executed.
         """
         linux.close_on_exec(3)
-        pid = os.posix_spawnp(
-            argv[0], argv, os.environ if environment is None else environment,
-            file_actions=_file_actions(stdio), setsigmask=(), setsigdef=_DEFAULTS,
-        )
+        # Moved out of the way first: a source among the targets would be overwritten by an earlier dup2.
+        moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, len(descriptors)) for each in descriptors]
+        try:
+            pid = os.posix_spawnp(
+                argv[0], argv, os.environ if environment is None else environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(moved)],
+                setsigmask=(), setsigdef=_DEFAULTS,
+            )
+        finally:
+            for each in moved:
+                os.close(each)
         return Child(pid, self.expect(pid))
 
     def fork_exec(
@@ -154,13 +162,6 @@ def shell_status(status: int) -> int:
     """A wait status as a shell shows it."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-def _file_actions(stdio: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    # A source among 0..2 would be overwritten by an earlier dup2; the shim's own 0..2 are never passed on.
-    if any(each < 3 for each in stdio):
-        raise ValueError(f"descriptors {stdio} of a child collide with its stdio")
-    return [(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(stdio)]
 
 
 def _run_child(body: Callable[[], None]) -> NoReturn:

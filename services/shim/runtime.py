@@ -9,10 +9,11 @@ import logging
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from protos.containerd.types.runc.options import oci_pb2
 from protos.errdefs import Unknown
 from services.shim.reaper import Exit, Reaper
 
@@ -21,6 +22,7 @@ log = logging.getLogger("runtime")
 NATIVE: Final = frozenset({"runc", "crun", "youki", "nvidia-container-runtime", "docker-runc"})
 _HIDDEN: Final = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "GRPC_ADDRESS", "TTRPC_ADDRESS")
 _TAIL: Final = 4096
+_SAVED: Final = "runtime.json"
 
 Stdio = tuple[int, int, int]
 
@@ -42,6 +44,23 @@ class Settings:
     systemd_cgroup: bool = False
     no_pivot_root: bool = False
     no_new_keyring: bool = False
+
+    @classmethod
+    def of(cls, options: oci_pb2.Options, bundle: Path) -> "Settings":
+        """As the task's options ask; without a root of their own the runtime's records lie in the bundle."""
+        return cls(
+            options.binary_name or "runc", options.root or str(bundle / "records"), options.systemd_cgroup,
+            options.no_pivot_root, options.no_new_keyring,
+        )
+
+    def save(self, bundle: Path) -> None:
+        """Leave in the bundle what `delete` needs to know once this shim is dead."""
+        (bundle / _SAVED).write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, bundle: Path) -> "Settings":
+        """What `save` left; FileNotFoundError where create was never asked for."""
+        return cls(**json.loads((bundle / _SAVED).read_text()))
 
 
 class Runtime:

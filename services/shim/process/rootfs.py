@@ -2,9 +2,11 @@
 
 These mounts are never seen on the host and go with the container. Where the bundle lies on a shared mount, a mount made
 beneath it would still spread to the host; that one mount is private while we mount, and joins its old peers afterwards,
-so that what the runtime is to share (`rshared` volumes) still reaches the host.
+so that what the runtime is to share (`rshared` volumes) still reaches the host. Kernels before 5.15 cannot rejoin:
+there the mount does spread, and the shim's `delete` takes it from the host.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ def parse(options: Sequence[str]) -> tuple[int, list[str]]:
 def mount_all(mounts: Sequence[Mount], rootfs: Path) -> None:
     """Enter a new mount namespace and mount the list, in order, on `rootfs`. For a child about to exec."""
     above = _mount_above(rootfs)
-    shared = above is not None and _is_shared(above)
+    shared = above is not None and _can_rejoin() and _is_shared(above)
     host = os.open(above, os.O_PATH | os.O_CLOEXEC) if above and shared else -1
     linux.unshare(linux.CLONE_NEWNS)
     if above and shared:
@@ -59,6 +61,11 @@ def mount_all(mounts: Sequence[Mount], rootfs: Path) -> None:
         _mount(each, str(rootfs / each.target.lstrip("/")) if each.target else str(rootfs))
     if above and shared:
         _share_again(host, above)
+
+
+def _can_rejoin() -> bool:
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(itertools.takewhile(str.isdigit, minor)))) >= (5, 15)
 
 
 def _share_again(host: int, above: str) -> None:
@@ -88,7 +95,7 @@ def _mount(mount: Mount, target: str) -> None:
 
 
 def compact(options: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Make overlay's lower directories relative to the directory they share, which comes first; None if there is none."""
+    """Make overlay's lower directories relative to the one they share, which comes first (None if there is none)."""
     short = list(options)
     for number, option in enumerate(short):
         name, _, value = option.partition("=")

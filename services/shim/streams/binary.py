@@ -1,0 +1,109 @@
+"""A `binary://` logger: a program that reads stdout on descriptor 3, stderr on 4, and closes 5 when it is ready.
+
+Without a terminal the process writes straight into the logger's pipes; with one, the shim copies.
+"""
+
+import logging
+import os
+import signal
+
+from protos.errdefs import Unavailable
+from services.shim.loop import Future, Loop
+from services.shim.reaper import Child, Reaper
+from services.shim.streams.plain import Null, Plain
+from services.shim.streams.stdio import Pipes, Uri
+
+log = logging.getLogger("binary")
+
+_READY_SECONDS = 10.0
+_END_SECONDS = 12.0
+
+
+class Logger:
+    """The running program and the write ends of its two pipes."""
+
+    def __init__(self, child: Child, stdout: int, stderr: int) -> None:
+        self.child, self.stdout, self.stderr = child, stdout, stderr
+
+
+async def start_logger(loop: Loop, reaper: Reaper, uri: Uri, namespace: str, container_id: str) -> Logger:
+    """Start the program and wait until it is ready; Unavailable where it is not."""
+    argv = [uri.path, *(word for pair in uri.arguments for word in pair if word)]
+    environment = {**os.environ, "CONTAINER_ID": container_id, "CONTAINER_NAMESPACE": namespace}
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    (out_r, out_w), (err_r, err_w), (ready_r, ready_w) = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
+    try:
+        child = reaper.spawn(argv, (null, null, null, out_r, err_r, ready_w), environment)
+    except OSError as error:
+        for fd in (out_w, err_w, ready_r):
+            os.close(fd)
+        raise Unavailable(f"log binary {uri.path} cannot be started: {error.strerror}") from error
+    finally:
+        for fd in (null, out_r, err_r, ready_w):
+            os.close(fd)
+    logger = Logger(child, out_w, err_w)
+    try:
+        await _ready(loop, ready_r, child, uri.path)
+    except Unavailable:
+        os.close(out_w)
+        os.close(err_w)
+        reaper.signal(child.pid, signal.SIGKILL)
+        raise
+    return logger
+
+
+async def _ready(loop: Loop, ready: int, child: Child, name: str) -> None:
+    closed: Future[None] = Future()
+    loop.add_reader(ready, lambda: closed.set(None))
+    try:
+        await loop.timeout(closed, _READY_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable(f"log binary {name} is not ready after {_READY_SECONDS:g} s") from error
+    finally:
+        loop.remove(ready)
+        os.close(ready)
+    if child.exit.done:
+        raise Unavailable(f"log binary {name} ended with {child.exit.result().status} before it was ready")
+
+
+class Binary:
+    """Ended once the logger has read everything, which is when it ends itself."""
+
+    def __init__(self, loop: Loop, reaper: Reaper, logger: Logger, stdin: str, terminal: bool) -> None:
+        self.ended = Future[None]()
+        self._loop, self._reaper, self._logger = loop, reaper, logger
+        logger.child.exit.when_done(lambda: self.ended.set(None))
+        self._terminal = terminal
+        outputs = (logger.stdout, -1) if terminal else (-1, -1)
+        self._rest: Plain | Null = Plain(loop, stdin, outputs, terminal) if stdin or terminal else Null()
+        self._given = Pipes(child_stdout=logger.stdout, child_stderr=logger.stderr)
+        if terminal:
+            os.close(logger.stderr)
+            self._given = Pipes()
+
+    def child(self) -> tuple[int, int, int]:
+        if isinstance(self._rest, Plain):
+            return self._rest.child()[0], *self._given.child()[1:]
+        return self._given.child()
+
+    def begin(self, console: int | None) -> None:
+        self._given.close_child()
+        self._rest.begin(console)
+        if self._terminal:
+            self._rest.ended.when_done(self._rest.close)  # the logger sees the end
+
+    def close_stdin(self) -> None:
+        self._rest.close_stdin()
+
+    def finish(self) -> None:
+        self._rest.finish()
+
+    def close(self) -> None:
+        self._given.close_child()
+        self._rest.close()
+        if self._reaper.signal(self._logger.child.pid, signal.SIGTERM):
+            self._loop.call_later(_END_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        if self._reaper.signal(self._logger.child.pid, signal.SIGKILL):
+            log.warning("log binary killed pid=%d", self._logger.child.pid)
