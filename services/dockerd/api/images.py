@@ -1,11 +1,8 @@
 """Routes of images: list, inspect, history, create (import), load, save, tag, delete, prune. Wire only."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
 
-import orjson
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 
 from protos.errdefs import EngineError, InvalidArgument, Unimplemented
 from services.dockerd import filters
@@ -13,6 +10,7 @@ from services.dockerd.images import delete, importing, inspect, load, progress, 
 from services.dockerd.images import list as listing
 from services.dockerd.images import tag as tagging
 from services.dockerd.images.store import Images
+from services.dockerd.web import query, reply
 from services.dockerd.web.context import engine_of, version_of
 
 router = APIRouter()
@@ -20,10 +18,6 @@ router = APIRouter()
 
 def _images(request: Request) -> Images:
     return engine_of(request).images
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")
 
 
 @router.get("/images/json")
@@ -35,7 +29,7 @@ async def list_images(request: Request) -> Response:
     if version_of(request) >= (1, 44):
         for row in rows:
             del row["VirtualSize"]
-    return _json(rows)
+    return reply.json(rows)
 
 
 @router.get("/images/{name:path}/json")
@@ -46,55 +40,54 @@ async def inspect_image(request: Request, name: str) -> Response:
         del document["VirtualSize"]
     if version >= (1, 45):
         del document["Container"]
-    return _json(document)
+    return reply.json(document)
 
 
 @router.get("/images/{name:path}/history")
 async def history(request: Request, name: str) -> Response:
-    return _json(await inspect.history(_images(request), name))
+    return reply.json(await inspect.history(_images(request), name))
 
 
 @router.get("/images/{name:path}/get")
 async def save_image(request: Request, name: str) -> Response:
-    return StreamingResponse(await save.save(_images(request), [name]), media_type="application/x-tar")
+    return reply.Stream(await save.save(_images(request), [name]), "application/x-tar")
 
 
 @router.get("/images/get")
-async def save_images(request: Request, names: Annotated[list[str] | None, Query()] = None) -> Response:
-    chosen = [each for name in names or [] for each in name.split(",") if each]
+async def save_images(request: Request) -> Response:
+    chosen = [each for names in request.query_params.getlist("names") for each in names.split(",") if each]
     if not chosen:
         raise InvalidArgument("no image names given: pass names=")
-    return StreamingResponse(await save.save(_images(request), chosen), media_type="application/x-tar")
+    return reply.Stream(await save.save(_images(request), chosen), "application/x-tar")
 
 
 @router.post("/images/load")
-async def load_images(request: Request, quiet: bool = False) -> Response:
-    return await _streamed(load.load(_images(request), request.stream(), quiet=quiet))
+async def load_images(request: Request) -> Response:
+    return await _streamed(load.load(_images(request), request.stream(), quiet=query.flag(request, "quiet")))
 
 
 @router.post("/images/create")
-async def create_image(
-    request: Request,
-    fromSrc: str = "",
-    fromImage: str = "",
-    repo: str = "",
-    tag: str = "",
-    message: str = "",
-    changes: Annotated[list[str] | None, Query()] = None,
-) -> Response:
+async def create_image(request: Request) -> Response:
     """Import a root file system. Pulling (`fromImage`) is not there yet."""
-    if fromImage:
-        name = reference.parse(f"{fromImage}:{tag}" if tag and not reference.is_digest(tag) else fromImage).tagged()
+    asked = request.query_params
+    if image := asked.get("fromImage"):
         raise Unimplemented(
-            f"pulling {name.familiar} is not implemented yet: bring the image with `docker load` or `docker import`"
+            f"pulling {_pulled(image, asked.get('tag', ''))} is not implemented yet: "
+            "bring the image with `docker load` or `docker import`"
         )
-    if not fromSrc:
+    if not asked.get("fromSrc"):
         raise InvalidArgument("either fromImage or fromSrc is needed")
-    if fromSrc != "-":
+    if asked["fromSrc"] != "-":
         raise Unimplemented("importing from a URL is not implemented: pass the archive as the request's body")
-    target = tagging.target(repo, tag) if repo else None
-    lines = _imported(_images(request), request, target, message, changes or [])
-    return await _streamed(lines)
+    target = tagging.target(asked["repo"], asked.get("tag", "")) if asked.get("repo") else None
+    return await _streamed(
+        _imported(_images(request), request, target, asked.get("message", ""), asked.getlist("changes"))
+    )
+
+
+def _pulled(image: str, tag: str) -> str:
+    separator = "@" if reference.is_digest(tag) else ":"
+    return reference.parse(image + (separator + tag if tag else "")).tagged().familiar
 
 
 async def _imported(
@@ -107,8 +100,9 @@ async def _imported(
 
 
 @router.post("/images/{name:path}/tag")
-async def tag_image(request: Request, name: str, repo: str = "", tag: str = "") -> Response:
-    await tagging.tag(_images(request), name, repo, tag)
+async def tag_image(request: Request, name: str) -> Response:
+    asked = request.query_params
+    await tagging.tag(_images(request), name, asked.get("repo", ""), asked.get("tag", ""))
     return Response(status_code=201)
 
 
@@ -126,12 +120,12 @@ async def search_images() -> Response:
 async def prune_images(request: Request) -> Response:
     wanted = filters.parse(request.query_params.get("filters"), delete.PRUNE_FILTERS)
     report, won = await delete.prune(_images(request), wanted)
-    return _json({"ImagesDeleted": report or None, "SpaceReclaimed": won})
+    return reply.json({"ImagesDeleted": report or None, "SpaceReclaimed": won})
 
 
 @router.delete("/images/{name:path}")
-async def delete_image(request: Request, name: str, force: bool = False) -> Response:
-    return _json(await delete.delete(_images(request), name, force=force))
+async def delete_image(request: Request, name: str) -> Response:
+    return reply.json(await delete.delete(_images(request), name, force=query.flag(request, "force")))
 
 
 async def _streamed(lines: AsyncIterator[bytes]) -> Response:
@@ -146,4 +140,4 @@ async def _streamed(lines: AsyncIterator[bytes]) -> Response:
         except EngineError as error:
             yield progress.failure(str(error))
 
-    return StreamingResponse(body(), media_type="application/json")
+    return reply.Stream(body(), "application/json")
