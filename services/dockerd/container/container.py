@@ -63,6 +63,18 @@ class Container:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by one verb at a time; reads and exits never wait for it."""
     backoff: Backoff = field(default_factory=Backoff)
+    starting: bool = False
+    """Between the decision to start it and the state that shows it."""
+    early: Any = None
+    """An exit (engine/tasks.py) that came before the start's own answer."""
+    released: bool = True
+    """Its network and mounts of the last run are given back."""
+    keep: bool = False
+    """`restart` is at work: an exit does not remove it."""
+    pristine: bool = False
+    """Its files are still the image's."""
+    rootfs: list[Any] = field(default_factory=list)
+    """The mounts of its file system, once known."""
     pending: list[Any] = field(default_factory=list)
     """Clients (engine/attach.py) that attached before the start."""
     waiters: dict[str, list[asyncio.Future[Outcome]]] = field(default_factory=dict)

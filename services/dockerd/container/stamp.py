@@ -20,6 +20,12 @@ def rfc3339(nanoseconds: int) -> str:
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
 
 
+def fixed(nanoseconds: int) -> str:
+    """As `rfc3339`, always with nine digits of fraction: how log lines are stamped."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{fraction:09d}Z"
+
+
 def parse(text: str) -> int:
     """Nanoseconds of an RFC3339 time; 0 for Go's zero time; ValueError where it is none."""
     match = _FORM.fullmatch(text)

@@ -17,6 +17,8 @@ from services.dockerd.engine.records import Exec
 from services.dockerd.events import Journal
 from services.dockerd.images.store import Images
 from services.dockerd.network.controller import Controller
+from services.dockerd.oci.inputs import Defaults
+from services.dockerd.oci.user import User
 from services.dockerd.remote.client import Client
 from services.dockerd.volumes.store import Volumes
 
@@ -33,9 +35,15 @@ class Engine:
     events: Journal
     store: Store
     containers: View
+    defaults: Defaults = field(default_factory=Defaults)
+    """What of the configuration shapes every OCI document."""
     execs: dict[str, Exec] = field(default_factory=dict)
     closing: bool = False
     """Set when dockerd is about to end: nothing is started any more, no policy applies."""
+    follower: asyncio.Task[None] | None = None
+    """Follows docker-containerd's events."""
+    users: dict[tuple[str, str, tuple[str, ...]], User] = field(default_factory=dict)
+    """Identities already looked up in images: by image, user and groups."""
     background: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

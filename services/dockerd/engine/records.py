@@ -1,17 +1,8 @@
-"""Small records that several verbs share: an exec, and a client that waits for its container to start."""
+"""The record of an exec."""
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-
-class Client(Protocol):
-    """A hijacked connection (web/hijack.py) as the engine uses it."""
-
-    unread: bytes
-
-    def detach(self) -> Any:
-        """The client's socket, no longer ours; None where it cannot be given away (TLS)."""
+from typing import Any
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +25,11 @@ class Exec:
     pid: int = 0
     started_at: int = 0
     exit_code: int | None = None
+    probe: bool = False
+    """A health check's: Docker tells of it by events, but inspect does not list it."""
     starting: bool = False
+    early: Any = None
+    """An exit (engine/tasks.py) that came before the start's own answer."""
     pidfd: int = -1
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the exit code is known."""

@@ -1,0 +1,157 @@
+"""`create`: a container with its configuration checked and completed, its name, its file system and its volumes.
+
+It is on disk, synced, and its file system is there before the answer goes out; docker-containerd's record of it is made
+by its first start, which knows the spec.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from protos import errdefs
+from protos.containerd.services.snapshots.v1 import snapshots_pb2
+from protos.containerd.types.mount_pb2 import Mount
+from services.dockerd import rootfs
+from services.dockerd.container import merge, names, validate
+from services.dockerd.container.container import Container
+from services.dockerd.engine import notify, runtimes, tasks
+from services.dockerd.engine.engine import Engine
+from services.dockerd.images.image import Image
+from services.dockerd.logger import options
+from services.dockerd.oci import capabilities, devices, limits, security
+from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
+from services.dockerd.volumes import mounts
+from services.dockerd.volumes.mountpoint import MountPoint
+
+_OWN: Final = frozenset(ContainerConfig.model_fields)
+
+
+async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[Container, list[str]]:
+    """Make a container, its name generated where none is given; with warnings of what the kernel cannot do."""
+    if not given.model_fields_set & _OWN:
+        raise errdefs.InvalidArgument("config cannot be empty in order to create a container")
+    wanted = validate.name(name) if name else ""
+    asked = ContainerConfig.model_validate(given.model_dump(include=set(_OWN)))
+    host = given.HostConfig or HostConfig()
+    image = await engine.images.get(asked.Image)
+    config = _completed(engine, asked, host, image)
+    warnings = limits.verify(host)
+    networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
+    container = _container(engine, config, host, image, networks)
+    container.name = wanted or names.generate(engine.containers.taken)
+    engine.containers.reserve(container.name, container.id)
+    try:
+        await _make(engine, container, image)
+    except BaseException:
+        engine.containers.release(container.name, container.id)
+        raise
+    engine.containers.add(container)
+    notify.container(engine, container, "create")
+    return container, warnings
+
+
+def _completed(engine: Engine, asked: ContainerConfig, host: HostConfig, image: Image) -> ContainerConfig:
+    """Both configurations checked; the daemon's and the image's defaults filled in."""
+    validate.network(asked, host)
+    config = merge.merge(asked, image.config)
+    validate.config(config)
+    path, _ = merge.command(config)
+    if not path:
+        raise errdefs.InvalidArgument("no command specified")
+    validate.host(host)
+    runtimes.check(engine, host.Runtime)
+    _defaults(engine, config, host)
+    options.check(host.LogConfig)
+    mounts.check(config, host)
+    devices.verify(host)
+    security.parse(host.SecurityOpt)
+    capabilities.choose(host.CapAdd, host.CapDrop, privileged=host.Privileged)
+    return config
+
+
+def _defaults(engine: Engine, config: ContainerConfig, host: HostConfig) -> None:
+    settings = engine.config
+    if host.NetworkMode in ("", "default"):
+        host.NetworkMode = "none" if settings.bridge == "none" else "bridge"
+    if config.NetworkDisabled:
+        host.NetworkMode = "none"
+    if not host.LogConfig.Type:
+        host.LogConfig.Type = settings.log_driver
+        host.LogConfig.Config = {**settings.log_opts, **(host.LogConfig.Config or {})}
+    host.LogConfig.Config = host.LogConfig.Config or {}
+    host.Runtime = host.Runtime or settings.default_runtime
+    host.RestartPolicy.Name = host.RestartPolicy.Name or "no"
+    limits.adapt(
+        host, shm_size=settings.default_shm_size, cgroupns_mode=settings.default_cgroupns_mode,
+        ipc_mode=settings.default_ipc_mode)
+    if config.Labels is None:
+        config.Labels = {}
+
+
+def _container(
+    engine: Engine, config: ContainerConfig, host: HostConfig, image: Image,
+    networks: dict[str, EndpointSettings | None],
+) -> Container:
+    identity = _new_id()
+    if not config.Hostname and not host.NetworkMode.startswith("container:"):
+        config.Hostname = socket.gethostname() if host.NetworkMode == "host" else identity[:12]
+    path, args = merge.command(config)
+    return Container(
+        id=identity, name="", created=time.time_ns(), path=path, args=args, config=config, host=host, image=image.id,
+        driver=engine.images.snapshotter, directory=engine.store.directory(identity),
+        endpoints={name: settings or EndpointSettings() for name, settings in networks.items()}, pristine=True)
+
+
+def _new_id() -> str:
+    """64 hex digits, of which the first twelve are not a decimal number (they would be, as a hostname)."""
+    while True:
+        identity = secrets.token_hex(32)
+        if not re.fullmatch(r"\d+", identity[:12]):
+            return identity
+
+
+async def _make(engine: Engine, container: Container, image: Image) -> None:
+    async with contextlib.AsyncExitStack() as undo:
+        container.mounts = mounts.resolve(
+            engine.volumes, container.id, container.config, container.host,
+            lambda reference: engine.containers.get(reference).mounts)
+        undo.callback(mounts.release, engine.volumes, container.id, container.mounts, anonymous=True)
+        undo.push_async_callback(tasks.forget, engine, container)
+        undo.callback(_discard, engine, container)
+        saved = asyncio.ensure_future(asyncio.to_thread(engine.store.create, container))
+        try:
+            container.rootfs = await _prepare(engine, container, image.chain_id)
+        finally:
+            await asyncio.wait([saved])
+        saved.result()
+        if any(point.copy for point in container.mounts):
+            await _populate(engine, container, container.mounts)
+        undo.pop_all()
+
+
+def _discard(engine: Engine, container: Container) -> None:
+    engine.store.discard(container)
+    engine.store.purge(container.id)
+
+
+async def _prepare(engine: Engine, container: Container, parent: str) -> list[Mount]:
+    """A writable snapshot on the image's; its label keeps it from collection before a record refers to it."""
+    request = snapshots_pb2.PrepareSnapshotRequest(
+        snapshotter=container.driver, key=container.id, parent=parent,
+        labels={"containerd.io/gc.root": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+    return list((await engine.client.call(engine.client.snapshots.Prepare, request)).mounts)
+
+
+async def _populate(engine: Engine, container: Container, points: Sequence[MountPoint]) -> None:
+    """Fill new volumes from the image (copy-up)."""
+    root = await asyncio.to_thread(rootfs.detached, container.rootfs)
+    try:
+        await mounts.populate(engine.volumes, container.id, points, root)
+    finally:
+        os.close(root)

@@ -1,0 +1,106 @@
+"""A container's OCI spec, made from its configuration and from what its start has allocated."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import orjson
+
+from protos import errdefs
+from protos.containerd.types.mount_pb2 import Mount
+from services.dockerd import rootfs
+from services.dockerd.container.container import Container
+from services.dockerd.engine import shm, tasks
+from services.dockerd.engine.engine import Engine
+from services.dockerd.network.sandbox import Sandbox
+from services.dockerd.oci import spec
+from services.dockerd.oci import user as users
+from services.dockerd.oci.user import User
+from services.dockerd.volumes.mountpoint import MountPoint
+
+
+async def build(
+    engine: Engine, container: Container, sandbox: Sandbox, points: Sequence[MountPoint]
+) -> bytes:
+    """The spec as JSON."""
+    return orjson.dumps(spec.build(describe(engine, container, sandbox, points, await identity(engine, container))))
+
+
+def describe(
+    engine: Engine, container: Container, sandbox: Sandbox, points: Sequence[MountPoint], user: User
+) -> spec.SpecInput:
+    host = container.host
+    return spec.SpecInput(
+        id=container.id,
+        config=container.config,
+        host=host,
+        args=[container.path, *container.args],
+        user=user,
+        mounts=points,
+        files={
+            "/etc/resolv.conf": str(sandbox.resolv_conf_path),
+            "/etc/hostname": str(sandbox.hostname_path),
+            "/etc/hosts": str(sandbox.hosts_path),
+        },
+        hostname=hostname(container),
+        domainname=container.config.Domainname,
+        netns_path=sandbox.netns_path or None,
+        ipc_path=_joined(engine, host.IpcMode, "ipc"),
+        pid_path=_joined(engine, host.PidMode, "pid"),
+        shm_path=_shm(engine, container),
+        defaults=engine.defaults,
+    )
+
+
+def hostname(container: Container) -> str:
+    if container.config.Hostname or container.host.NetworkMode != "host":
+        return container.config.Hostname
+    return socket.gethostname()
+
+
+def _joined(engine: Engine, mode: str, namespace: str) -> str:
+    """Namespace file of the container that `--ipc` or `--pid` `container:x` names."""
+    kind, _, reference = mode.partition(":")
+    if kind != "container":
+        return ""
+    other = engine.containers.get(reference)
+    if not other.state.running:
+        raise errdefs.Conflict(
+            f"cannot join {namespace.upper()} namespace of a non running container: {other.id}")
+    return f"/proc/{other.state.pid}/ns/{namespace}"
+
+
+def _shm(engine: Engine, container: Container) -> str:
+    mode, _, reference = container.host.IpcMode.partition(":")
+    if mode == "host":
+        return "/dev/shm"
+    if mode == "shareable":
+        return shm.directory(container)
+    return shm.directory(engine.containers.get(reference)) if mode == "container" else ""
+
+
+async def identity(engine: Engine, container: Container, user: str | None = None) -> User:
+    """Who the container's process runs as, by its own passwd and group files; `user` is an exec's."""
+    wanted = container.config.User if user is None else user
+    groups = tuple(container.host.GroupAdd or ())
+    key = (container.image, wanted, groups)
+    if container.pristine and key in engine.users:
+        return engine.users[key]
+    if container.state.running:
+        found = await asyncio.to_thread(_look, container.state.pid, [], wanted, groups)
+    else:
+        if not container.rootfs:
+            container.rootfs = await tasks.mounts(engine, container)
+        found = await asyncio.to_thread(_look, 0, container.rootfs, wanted, groups)
+    if container.pristine:
+        engine.users[key] = found
+    return found
+
+
+def _look(pid: int, mounts: Sequence[Mount], user: str, groups: Sequence[str]) -> User:
+    root = rootfs.running(pid) if pid else rootfs.detached(mounts)
+    try:
+        return users.resolve(root, user, groups)
+    finally:
+        os.close(root)

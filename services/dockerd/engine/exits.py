@@ -1,0 +1,133 @@
+"""The end of a container's process: told once, cleaned up after, and followed by what its policy says.
+
+`record` is quick and changes the state at once; `_settle` is the slow part that a next start awaits.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Final
+
+from protos import errdefs
+from services.dockerd.container import restart
+from services.dockerd.container.container import Container, Outcome
+from services.dockerd.container.state import Status
+from services.dockerd.engine import execs, health, notify, streams, tasks
+from services.dockerd.engine.engine import Engine
+from services.dockerd.engine.tasks import Exit
+from services.dockerd.volumes import mounts
+
+log = logging.getLogger("exits")
+
+_LATE: Final = 5_000_000_000
+"""Nanoseconds after which a `die` is told with the time it happened, not the time it was heard of."""
+
+
+def key(container: Container, pid: int) -> str:
+    """What makes one end of a container unlike all others."""
+    return f"{container.id}//{pid}/{container.state.started_at}"
+
+
+def record(engine: Engine, container: Container, end: Exit) -> None:
+    """Take note of an exit, unless it is known or of an earlier run."""
+    if container.starting:
+        container.early = end
+        return
+    if not container.state.running or (end.pid and end.pid != container.state.pid):
+        return
+    ran = max(0.0, (end.at - container.state.started_at) / 1e9)
+    attributes = {"exitCode": str(end.code), "execDuration": str(int(ran))}
+    late = end.at if time.time_ns() - end.at > _LATE else 0
+    notify.container(engine, container, "die", attributes, key=key(container, end.pid), at=late)
+    retry = not engine.closing and restart.after_exit(
+        container.host.RestartPolicy, end.code, restarts=container.restart_count,
+        stopped_by_user=container.manually_stopped)
+    container.state = container.state.exited(end.code, end.at, retry=retry)
+    container.restart_count += retry
+    container.released = False
+    health.stop(container)
+    engine.store.save(container)
+    engine.containers.refresh(container)
+    container.settled = engine.spawn(_settle(engine, container, ran), f"settle {container.short}")
+
+
+async def _settle(engine: Engine, container: Container, ran: float) -> None:
+    network = engine.spawn(_release(engine, container), f"release {container.short}")
+    task = engine.spawn(_delete(engine, container), f"delete task {container.short}")
+    execs.abandon(engine, container)
+    await asyncio.wait([network])
+    container.released = True
+    retry = container.state.status is Status.RESTARTING
+    wake(container, "next-exit")
+    if not retry:
+        wake(container, "not-running")
+    await asyncio.wait([task])
+    streams.discard(engine, container.id)
+    if retry:
+        delay = container.backoff.next(ran)
+        container.retry = engine.spawn(_restart(engine, container, delay), f"restart {container.short}")
+    elif container.host.AutoRemove and not container.keep and not engine.closing:
+        engine.spawn(_auto_remove(engine, container), f"auto-remove {container.short}")
+
+
+def wake(container: Container, condition: str) -> None:
+    """Answer those who wait for `condition`."""
+    outcome = Outcome(container.state.exit_code, container.state.error)
+    for waiter in container.waiters.pop(condition, []):
+        if not waiter.done():
+            waiter.set_result(outcome)
+
+
+async def _release(engine: Engine, container: Container) -> None:
+    await engine.network.release(container.id)
+    await mounts.detach(engine.volumes, container.id, container.mounts)
+    engine.containers.refresh(container)
+
+
+async def _delete(engine: Engine, container: Container) -> None:
+    """Forget the task; docker-containerd may be away for a moment."""
+    for attempt in range(50):
+        try:
+            await tasks.delete(engine, container.id)
+            return
+        except errdefs.NotFound:
+            return
+        except (errdefs.Unavailable, errdefs.DeadlineExceeded):
+            await asyncio.sleep(min(0.1 * (attempt + 1), 1.0))
+        except errdefs.EngineError as error:
+            log.warning("ended task not deleted container=%s error=%s", container.short, error)
+            return
+
+
+async def _restart(engine: Engine, container: Container, delay: float) -> None:
+    from services.dockerd.engine import start  # the verb uses this module
+
+    await asyncio.sleep(delay)
+    async with container.lock:
+        if container.state.status is not Status.RESTARTING or engine.closing:
+            return
+        try:
+            await start.run(engine, container)
+        except errdefs.EngineError as error:
+            log.warning("restart failed container=%s error=%s", container.short, error)
+
+
+def cancel_restart(engine: Engine, container: Container) -> bool:
+    """Give up a restart that waits for its time: the container has then exited. False where there is none."""
+    if container.state.status is not Status.RESTARTING:
+        return False
+    if container.retry:
+        container.retry.cancel()
+    container.state = container.state.exited(container.state.exit_code, container.state.finished_at or time.time_ns())
+    engine.store.save(container)
+    engine.containers.refresh(container)
+    wake(container, "not-running")
+    return True
+
+
+async def _auto_remove(engine: Engine, container: Container) -> None:
+    from services.dockerd.engine import remove  # the verb uses this module
+
+    with contextlib.suppress(errdefs.NotFound, errdefs.Conflict):
+        await remove.remove(engine, container.id, force=True, volumes=True)

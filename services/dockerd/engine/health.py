@@ -1,0 +1,166 @@
+"""Health checks: a command in the container from time to time, and what its exit code says. Times in seconds.
+
+The command is an exec whose output (its last 4096 bytes at most) is read through its streams. The state is told as
+the event `health_status: …` when it changes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from typing import Final
+
+from protos import errdefs
+from protos.streams.v1 import streams_pb2
+from services.dockerd.container import stamp
+from services.dockerd.container.container import Container, Health
+from services.dockerd.container.state import Status
+from services.dockerd.engine import notify, tasks
+from services.dockerd.engine.engine import Engine
+from services.dockerd.schema.container import HealthConfig
+
+log = logging.getLogger("health")
+
+_OUTPUT: Final = 4096
+_KEPT: Final = 5
+_INTERVAL: Final = 30.0
+_TIMEOUT: Final = 30.0
+_START_INTERVAL: Final = 5.0
+_RETRIES: Final = 3
+
+
+def command(config: HealthConfig | None, shell: list[str] | None) -> list[str]:
+    """What a check runs; empty where there is none."""
+    kind, *words = (config.Test or [""]) if config else [""]
+    if kind == "CMD":
+        return words
+    if kind == "CMD-SHELL":
+        return [*(shell or ["/bin/sh", "-c"]), *words]
+    return []
+
+
+def start(engine: Engine, container: Container) -> None:
+    """Begin to check a container that has just started."""
+    stop(container)
+    if not command(container.config.Healthcheck, container.config.Shell):
+        container.health = None
+        return
+    container.health = Health()
+    container.probe = engine.spawn(_run(engine, container), f"health {container.short}")
+
+
+def resume(engine: Engine, container: Container) -> None:
+    """Go on checking a container that ran while dockerd was away."""
+    if command(container.config.Healthcheck, container.config.Shell) and container.probe is None:
+        container.health = container.health or Health()
+        container.probe = engine.spawn(_run(engine, container), f"health {container.short}")
+
+
+def stop(container: Container) -> None:
+    if container.probe:
+        container.probe.cancel()
+        container.probe = None
+
+
+def _seconds(nanoseconds: int, default: float) -> float:
+    return nanoseconds / 1e9 if nanoseconds else default
+
+
+async def _run(engine: Engine, container: Container) -> None:
+    config = container.config.Healthcheck
+    if config is None:
+        return
+    interval, grace = _seconds(config.Interval, _INTERVAL), _seconds(config.StartPeriod, 0)
+    until = time.monotonic() + grace
+    while container.state.running:
+        starting = time.monotonic() < until and container.health and container.health.status == "starting"
+        early = min(interval, _seconds(config.StartInterval, _START_INTERVAL))
+        await asyncio.sleep(early if starting and grace else interval)
+        if container.state.status is not Status.RUNNING:
+            continue
+        began = time.time_ns()
+        code, output = await _probe(engine, container, config)
+        _note(engine, container, config, code, output, began, graceful=time.monotonic() < until)
+
+
+async def _probe(engine: Engine, container: Container, config: HealthConfig) -> tuple[int, str]:
+    """Run the command once; exit code and output. Codes other than 0 are failures, -1 what could not be run."""
+    from services.dockerd.engine import execs  # it tells this module of ends, by way of exits
+    from services.dockerd.engine.records import Exec
+
+    subject = Exec("", "", command(config, container.config.Shell), stdout=True, stderr=True, probe=True)
+    ours, theirs = socket.socketpair()
+    timeout = _seconds(config.Timeout, _TIMEOUT)
+    reading = asyncio.ensure_future(_read(ours))
+    try:
+        execs.create(engine, container.id, subject)
+        await execs.start(engine, subject, container, _Pair(theirs))
+        await asyncio.wait_for(subject.ended.wait(), timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(reading), 2)
+        return subject.exit_code or 0, bytes(_buffer(reading)).decode(errors="replace")
+    except TimeoutError:
+        with contextlib.suppress(errdefs.EngineError):
+            await tasks.kill(engine, container.id, 9, exec_id=subject.id)
+        return -1, f"Health check exceeded timeout ({timeout:g}s)"
+    except errdefs.EngineError as error:
+        return -1, str(error)
+    finally:
+        reading.cancel()
+        ours.close()
+        theirs.close()
+
+
+class _Pair:
+    """A client of the exec that is ourselves."""
+
+    unread = b""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def detach(self) -> socket.socket:
+        return socket.socket(fileno=os.dup(self._socket.fileno()))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _buffer(reading: "asyncio.Future[bytes]") -> bytes:
+    return reading.result() if reading.done() and not reading.cancelled() else b""
+
+
+async def _read(sock: socket.socket) -> bytes:
+    """The output's beginning, taken out of its stdcopy frames; the rest is read and dropped."""
+    sock.setblocking(False)
+    loop, raw, output = asyncio.get_running_loop(), b"", b""
+    while chunk := await loop.sock_recv(sock, 65536):
+        raw += chunk
+        while len(raw) >= 8 and len(raw) >= 8 + int.from_bytes(raw[4:8], "big"):
+            size = int.from_bytes(raw[4:8], "big")
+            output, raw = (output + raw[8:8 + size])[:_OUTPUT], raw[8 + size:]
+    return output
+
+
+def _note(
+    engine: Engine, container: Container, config: HealthConfig, code: int, output: str, began: int, *, graceful: bool
+) -> None:
+    health = container.health
+    if health is None or not container.state.running:
+        return
+    health.log = [*health.log, {
+        "Start": stamp.rfc3339(began), "End": stamp.rfc3339(time.time_ns()), "ExitCode": code, "Output": output,
+    }][-_KEPT:]
+    before = health.status
+    if code == 0:
+        health.status, health.streak = "healthy", 0
+    elif not (graceful and before == "starting"):
+        health.streak += 1
+        if health.streak >= (config.Retries or _RETRIES):
+            health.status = "unhealthy"
+    if health.status != before:
+        engine.containers.refresh(container)
+        notify.container(engine, container, f"health_status: {health.status}")
+    engine.store.save(container)

@@ -1,0 +1,37 @@
+"""`kill`: one signal to a container's first process."""
+
+from protos import errdefs
+from services.dockerd.container import signals
+from services.dockerd.container.container import Container
+from services.dockerd.container.state import Status
+from services.dockerd.engine import exits, notify, tasks
+from services.dockerd.engine.engine import Engine
+
+KILL = 9
+
+
+async def kill(engine: Engine, reference: str, signal: str = "") -> None:
+    """Send a signal by name or number, SIGKILL for none."""
+    container = engine.containers.get(reference)
+    number = signals.parse(signal) if signal else KILL
+    if not container.state.active:
+        raise errdefs.Conflict(f"cannot kill container: {reference}: container {container.id} is not running")
+    if container.state.status is Status.RESTARTING and number in (KILL, signals.parse(container.stop_signal)):
+        container.manually_stopped = True
+        exits.cancel_restart(engine, container)
+        return
+    await send(engine, container, number)
+
+
+async def send(engine: Engine, container: Container, number: int) -> None:
+    """Deliver the signal; a paused container is resumed by SIGKILL alone."""
+    if number in (KILL, signals.parse(container.stop_signal)):
+        container.manually_stopped = True
+    try:
+        await tasks.kill(engine, container.id, number)
+    except errdefs.NotFound as error:
+        if container.state.running:
+            raise errdefs.Conflict(f"container {container.id} is just ending") from error
+    notify.container(engine, container, "kill", {"signal": str(number)})
+    if number == KILL and container.state.status is Status.PAUSED:
+        await tasks.resume(engine, container.id)

@@ -1,0 +1,183 @@
+"""`start`: the network beside the runtime's create, waiting clients handed over, then the process let go.
+
+Two calls to docker-containerd on the way, a third when the spec differs from the one it has. Whatever fails, all that
+was made is taken back and the container shows why.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from pathlib import Path
+
+from protos import errdefs
+from protos.streams.v1 import streams_pb2
+from services.dockerd.container.container import Container
+from services.dockerd.container.state import Status
+from services.dockerd.engine import (
+    attach,
+    document,
+    exits,
+    failures,
+    health,
+    notify,
+    remove,
+    runtimes,
+    shm,
+    streams,
+    tasks,
+    wiring,
+)
+from services.dockerd.engine.engine import Engine
+from services.dockerd.volumes import mounts
+
+log = logging.getLogger("start")
+
+
+async def start(engine: Engine, reference: str) -> None:
+    """Start a container that does not run. NotModified where it does."""
+    container = engine.containers.get(reference)
+    container.state.check("start", container.id)
+    async with container.lock:
+        container.state.check("start", container.id)
+        exits.cancel_restart(engine, container)
+        container.restart_count = 0
+        container.backoff.reset()
+        await run(engine, container)
+
+
+async def run(engine: Engine, container: Container) -> None:
+    """Start while holding the container's lock."""
+    if engine.closing:
+        raise errdefs.Unavailable("dockerd is shutting down")
+    if container.settled:
+        await asyncio.shield(container.settled)
+    container.starting, container.early, container.manually_stopped = True, None, False
+    try:
+        pid = await _launch(engine, container)
+        _started(engine, container, pid)
+    except (errdefs.EngineError, OSError) as error:
+        failure = _failure(error)
+        await _roll_back(engine, container, failure)
+        raise failure.error from error
+    finally:
+        container.starting = False
+    await _hand_over(engine, container)
+    if container.early:
+        exits.record(engine, container, container.early)
+
+
+async def _launch(engine: Engine, container: Container) -> int:
+    request = wiring.request(engine, container)
+    sandbox = await engine.network.allocate(request)
+    points = await mounts.attach(engine.volumes, container.id, container.mounts)
+    shm.make(container)
+    spec = await document.build(engine, container, sandbox, points)
+    runtime = runtimes.of(engine, container)
+    if not container.rootfs:
+        container.rootfs = await tasks.mounts(engine, container)
+    if spec != container.spec:
+        await tasks.record(engine, container, spec, runtime.name, runtime.options)
+    stdio = streams.publish(engine, _streams(engine, container))
+    connecting = asyncio.ensure_future(engine.network.connect(container.id))
+    try:
+        await tasks.create(engine, container, container.rootfs, stdio, runtime.options)
+    except errdefs.EngineError as error:
+        await asyncio.wait([connecting])
+        raise _CreateError(error) from error
+    await connecting
+    await _hand_over(engine, container)
+    return await tasks.start(engine, container.id)
+
+
+class _CreateError(errdefs.EngineError):
+    """Marks what Tasks.Create answered."""
+
+    def __init__(self, error: errdefs.EngineError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _failure(error: errdefs.EngineError | OSError) -> failures.Failure:
+    if isinstance(error, _CreateError):
+        return failures.of_create(error.error)
+    if isinstance(error, OSError):
+        return failures.of_start(errdefs.Internal(str(error)))
+    return failures.of_start(error)
+
+
+def _started(engine: Engine, container: Container, pid: int) -> None:
+    container.state = container.state.started(pid, time.time_ns())
+    container.started_before, container.pristine, container.boot_id = True, False, boot_id()
+    health.start(engine, container)
+    engine.store.save(container)
+    engine.containers.refresh(container)
+    notify.container(engine, container, "start")
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+async def _hand_over(engine: Engine, container: Container) -> None:
+    while container.pending:
+        await attach.hand_over(engine, container, container.pending.pop(0))
+
+
+def _streams(engine: Engine, container: Container) -> streams_pb2.Config:
+    config, log_config = container.config, container.host.LogConfig
+    return streams_pb2.Config(
+        container_id=container.id,
+        tty=config.Tty,
+        open_stdin=config.OpenStdin,
+        stdin_once=config.StdinOnce,
+        log_driver=log_config.Type,
+        log_options=log_config.Config or {},
+        log_path=container.log_path,
+        log_attributes=_attributes(container),
+    )
+
+
+def _attributes(container: Container) -> dict[str, str]:
+    """What the log options `labels`, `labels-regex`, `env`, `env-regex`, `tag` put beside each line."""
+    from services.dockerd.logger import attributes
+
+    return attributes.select(container)
+
+
+async def _roll_back(engine: Engine, container: Container, failure: failures.Failure) -> None:
+    """Take back what a start has made; nothing here may hide the failure."""
+    for work in (_end_task(engine, container), engine.network.release(container.id),
+                 mounts.detach(engine.volumes, container.id, container.mounts)):
+        try:
+            await work
+        except (errdefs.EngineError, OSError) as error:
+            log.warning("roll-back incomplete container=%s error=%s", container.short, error)
+    shm.remove(container)
+    streams.discard(engine, container.id)
+    attach.drop(container)
+    if container.state.status is Status.RUNNING:
+        return  # it was started; only what came after went wrong
+    container.state = container.state.failed(failure.code, str(failure.error))
+    container.starting = False
+    engine.store.save(container)
+    engine.containers.refresh(container)
+    exits.wake(container, "next-exit")
+    exits.wake(container, "not-running")
+    if container.host.AutoRemove and not container.keep:
+        engine.spawn(remove.quietly(engine, container), f"auto-remove {container.short}")
+
+
+async def _end_task(engine: Engine, container: Container) -> None:
+    with contextlib.suppress(errdefs.NotFound):
+        await tasks.kill(engine, container.id, 9, everyone=True)
+    for _ in range(20):
+        try:
+            return await tasks.delete(engine, container.id)
+        except errdefs.NotFound:
+            return None
+        except errdefs.FailedPrecondition:
+            await asyncio.sleep(0.05)  # its exit is not known yet
+    return None
+
+
