@@ -1,8 +1,8 @@
 """Networks of containers: one Controller per dockerd, asked by the engine, answering from memory.
 
-A container's network is a Sandbox (one network namespace, pinned under the exec root) with Endpoints in it. A start is
-`allocate` (quick, before Tasks.Create), then `connect` (beside Tasks.Create); an end is `release`. State is rebuilt from
-the live kernel and one small file per sandbox; a killed dockerd leaves everything working for the next to adopt.
+A container's network is a Sandbox (one network namespace, pinned under the exec root) with Endpoints in it. A start
+is `allocate` (quick, before Tasks.Create), then `connect` (beside Tasks.Create); an end is `release`. State is rebuilt
+from the live kernel and one small file per sandbox; a killed dockerd leaves everything working for the next to adopt.
 """
 
 from collections.abc import Callable, Collection
