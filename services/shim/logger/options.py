@@ -1,0 +1,57 @@
+"""The options of drivers that write files: `max-size`, `max-file`, `compress`. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from protos.errdefs import InvalidArgument
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?(i?[bB])?")
+_POWERS: Final = "kmgtp"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`max_size` in bytes, -1 for no limit; `max_files` counts the one being written."""
+
+    max_size: int = -1
+    max_files: int = 1
+    compress: bool = False
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str]) -> "Options":
+        size, files = options.get("max-size", ""), options.get("max-file", "")
+        compress = options.get("compress", "")
+        parsed = cls(
+            _size(size) if size else -1, _number(files) if files else 1, _truth(compress) if compress else False
+        )
+        if parsed.max_files < 1:
+            raise InvalidArgument("max-file cannot be less than 1")
+        if parsed.compress and (parsed.max_files < 2 or parsed.max_size < 0):
+            raise InvalidArgument("compress cannot be true when max-file is less than 2 or max-size is not set")
+        return parsed
+
+
+def _size(text: str) -> int:
+    """Docker counts in thousands here."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidArgument(f"invalid size: '{text}'")
+    power = _POWERS.index(match[2].lower()) + 1 if match[2] else 0
+    return int(float(match[1]) * 1000**power)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid value for max-file: {text}") from error
+
+
+def _truth(text: str) -> bool:
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise InvalidArgument(f"invalid value for compress: {text}")
