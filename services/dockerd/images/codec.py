@@ -43,6 +43,12 @@ def format_of(head: bytes) -> str:
     return next((name for magic, name, _ in _FORMATS if head.startswith(magic)), "")
 
 
+def inflater(head: bytes) -> "Inflater | None":
+    """What decompresses the stream that begins with `head`; None for one that is not compressed."""
+    make = next((make for magic, _, make in _FORMATS if head.startswith(magic)), None)
+    return Inflater(make) if make else None
+
+
 async def plain(source: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The stream decompressed, or as it is where it is not compressed. Members that follow each other are joined."""
     chunks = aiter(source)
@@ -52,14 +58,13 @@ async def plain(source: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         if not chunk:
             break
         head += chunk
-    make = next((make for magic, _, make in _FORMATS if head.startswith(magic)), None)
-    if make is None:
+    inflate = inflater(head)
+    if inflate is None:
         if head:
             yield head
         async for chunk in chunks:
             yield chunk
         return
-    inflate = Inflater(make)
     for piece in inflate.feed(head):
         yield piece
     async for chunk in chunks:
