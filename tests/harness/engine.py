@@ -181,7 +181,7 @@ class Engine:
 
     def remains(self) -> list[str]:
         """What a stopped engine has left: empty when all is well."""
-        return leftovers.find(self.name, self.root, self.network, network_too=not self.reference)
+        return leftovers.find(self.name, self.root, self.network)
 
     def close(self) -> None:
         """Ends everything by force, whatever state it is in."""

@@ -86,15 +86,14 @@ def rules(network: Namespace) -> list[str]:
     return found
 
 
-def find(name: str, root: Path, network: Namespace, *, network_too: bool) -> list[str]:
+def find(name: str, root: Path, network: Namespace) -> list[str]:
     """Sentences, one for each thing left. A cgroup parent that is empty counts as nothing: Docker leaves it too."""
     mine = os.getpid()
     found = [f"process {pid}: {cmdline(pid)}" for pid in {*processes(network.inode()), *contained(name)} if pid != mine]
     found += [f"mount {point}" for point in mounts(root) if not point.endswith("/data")]
     found += [f"cgroup {path}" for path in cgroups(name) if path.name != name]
-    if network_too:
-        found += [f"link {link}" for link in links(network)]
-        found += [f"rule {rule}" for rule in rules(network)]
+    found += [f"link {link}" for link in links(network)]
+    found += [f"rule {rule}" for rule in rules(network)]
     return found
 
 

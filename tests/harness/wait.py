@@ -9,7 +9,7 @@ PAUSE = 0.02
 
 
 def until(condition: Callable[[], Value], what: str, timeout: float = 15.0) -> Value:
-    """The first true answer of `condition`; AssertionError with `what` and the last answer once `timeout` s are over."""
+    """The first true answer of `condition`; AssertionError with `what` once `timeout` s are over."""
     deadline = time.monotonic() + timeout
     while not (answer := condition()):
         if time.monotonic() > deadline:
