@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,6 +37,7 @@ def build(engine: "Engine | None", routers: list[APIRouter]) -> ASGIApp:
     app.add_exception_handler(EngineError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crashed)
     return Versions(app)
 
@@ -101,6 +102,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _unknown(request: Request, error: Exception) -> Response:
     """A path or method that no route has: Docker has one text for both."""
     return reply.error("page not found", 404)
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    return await _refused(request, InvalidArgument("the client left before its request was complete"))
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
