@@ -1,5 +1,6 @@
 """docker-containerd-shim: one container's shim, and the commands around it."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -31,9 +32,7 @@ def _run(config: command.Config) -> int:
 
         cleanup.delete(config, sys.stdout.fileno())
     elif config.action == "zygote":
-        from services.shim import zygote
-
-        return zygote.main()
+        return _zygote(config)
     elif config.action == "streams":
         return _streams(config)
     else:
@@ -53,6 +52,14 @@ def _tell(config: command.Config) -> int:
 
         bootstrap.info()
     return 0
+
+
+def _zygote(config: command.Config) -> int:
+    if len(config.arguments) != 1 or not config.arguments[0].isdigit():
+        raise InvalidArgument("zygote takes one argument, the number of the descriptor that its requests come by")
+    from services.shim import zygote
+
+    return zygote.main(socket.socket(fileno=int(config.arguments[0])))
 
 
 def _streams(config: command.Config) -> int:

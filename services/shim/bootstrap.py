@@ -113,7 +113,7 @@ def _check(config: Config) -> None:
             raise errdefs.InvalidArgument(f"-{name} is missing")
     newest = os.environ.get("MAX_SHIM_VERSION", str(_PROTOCOL))
     if not newest.isdigit() or int(newest) < _PROTOCOL:
-        raise errdefs.Unimplemented(f"this shim speaks version {_PROTOCOL} of the task API, containerd at most {newest}")
+        raise errdefs.Unimplemented(f"the shim speaks version {_PROTOCOL} of the task API, containerd only {newest}")
 
 
 def info() -> None:

@@ -16,7 +16,7 @@ USAGE: Final = """\
 docker-containerd-shim [flags] start|delete        one container's shim, as containerd 2.x starts and cleans up after it
 docker-containerd-shim -info | -v                  what this shim is
 docker-containerd-shim streams CONFIG              own a container's streams as a `binary://` logger
-docker-containerd-shim zygote                      fork shims for docker-containerd (descriptor 3)
+docker-containerd-shim zygote FD                   fork shims for docker-containerd, which asks by descriptor FD
 
   -namespace NAME        containerd's namespace of the container
   -id ID                 the container

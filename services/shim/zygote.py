@@ -1,7 +1,7 @@
 """The zygote: a warm process that forks each shim in milliseconds; docker-containerd's only idle child.
 
 It imports everything and runs the code paths once (warm.py), initialises nothing, and owns nothing: requests come by
-descriptor 3 (SOCK_SEQPACKET), one JSON object each with one descriptor beside it, `{"action": "start"|"delete",
+a socket it inherits (SOCK_SEQPACKET), one JSON object with one descriptor beside it each, `{"action": "start"|"delete",
 "namespace": …, "id": …, "address": …, "bundle": …, "debug": …}`; the answer is `{"pid": …}` or `{"error": …}`.
 A `start` gets the listener to serve on, a `delete` the pipe its DeleteResponse goes to. The child is the caller's.
 """
@@ -24,18 +24,17 @@ from services.shim.title import set_title
 
 log = logging.getLogger("zygote")
 
-CHANNEL: Final = 3
 _LIMIT: Final = 1 << 16
 
 
-def main() -> int:
+def main(channel: socket.socket) -> int:
+    """Serve until the other end of `channel`, docker-containerd, is gone."""
     parent = os.getppid()
     linux.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return 0
     setup(logging.StreamHandler(sys.stderr), "info")
     set_title(PROGRAM, "zygote")
-    channel = socket.socket(fileno=CHANNEL)
     channel.set_inheritable(False)
     signal.signal(signal.SIGUSR1, life.dump_stacks)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C means docker-containerd, which ends us
@@ -47,7 +46,10 @@ def main() -> int:
         data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
         if not data:
             return 0
-        channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
+        try:
+            channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
+        except BrokenPipeError:
+            return 0
 
 
 def _serve(data: bytes, descriptors: list[int], channel: socket.socket) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""Killing all that is left in a container's control group when its shim no more can.
+
+Version 2 has `cgroup.kill`; in version 1 the freezer's group is frozen, signalled and thawed.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path("/sys/fs/cgroup")
+_FREEZE: Final = 0.5
+"""Seconds a v1 group may take to freeze before it is signalled all the same."""
+
+
+def of_process(pid: int) -> dict[str, str]:
+    """Controllers (comma-separated, "" is v2) and paths of a process's groups; empty where it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    fields = [line.split(":", 2) for line in lines]
+    return {controllers: path for _, controllers, path in fields}
+
+
+def find(groups: dict[str, str], configured: str) -> Path | None:
+    """The group to kill, of a process's groups and the `cgroupsPath` of its OCI document.
+
+    None where it is not known, or holds more than the container: a root, or a group that we are in ourselves.
+    """
+    unified = (ROOT / "cgroup.controllers").exists()
+    controller = "" if unified else "freezer"
+    path = _widest(groups.get(controller, ""), configured)
+    own = of_process(os.getpid()).get(controller, "/").rstrip("/") + "/"
+    if path.strip("/") == "" or own.startswith(path.rstrip("/") + "/"):
+        return None
+    return ROOT / controller / path.lstrip("/")
+
+
+def _widest(actual: str, configured: str) -> str:
+    """What the container was given, rather than a group below it that its init moved to."""
+    if configured.startswith("/") and (not actual or (actual + "/").startswith(configured.rstrip("/") + "/")):
+        return configured
+    return actual
+
+
+def kill(group: Path) -> bool:
+    """Kill everything in a group and below it; False where there is no such group."""
+    if not group.is_dir():
+        return False
+    switch = group / "cgroup.kill"
+    if switch.exists():
+        switch.write_text("1")
+        return True
+    _freeze(group, "FROZEN")
+    for pid in _members(group):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _freeze(group, "THAWED")
+    return True
+
+
+def _members(group: Path) -> Iterator[int]:
+    for directory, _, _ in os.walk(group):
+        with suppress(FileNotFoundError):
+            yield from map(int, (Path(directory) / "cgroup.procs").read_text().split())
+
+
+def _freeze(group: Path, state: str) -> None:
+    """A frozen group cannot fork away from a signal; without a freezer it is signalled as it is."""
+    switch = group / "freezer.state"
+    with suppress(OSError):
+        switch.write_text(state)
+        deadline = time.monotonic() + _FREEZE
+        while switch.read_text().strip() != state and time.monotonic() < deadline:
+            time.sleep(0.001)
+            switch.write_text(state)
