@@ -128,6 +128,12 @@ class Journal:
             cursor.close()
 
 
+async def lines(journal: Journal, wanted: Filters, since: int | None, until: int | None) -> AsyncIterator[bytes]:
+    """As `Journal.read`, each message with the newline it has on the wire."""
+    async for message in journal.read(wanted, since, until):
+        yield message + b"\n"
+
+
 class _Cursor:
     """A reader's place in the journal: an own descriptor, so that a rotated file is read to its end."""
 

@@ -2,16 +2,20 @@
 `Controller.start(assemble.live(engine))`, `monitor.start`, `restore.restore`, listeners, `restore.resume`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from services.dockerd.config import Config
 from services.dockerd.container.store import Store
 from services.dockerd.container.view import View
+from services.dockerd.engine import list as listing
 from services.dockerd.engine import wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
 from services.dockerd.images.store import Images, Use
 from services.dockerd.network.controller import Controller, Request
+from services.dockerd.oci.inputs import Defaults
 from services.dockerd.remote.client import Client
+from services.dockerd.schema.container import Ulimit
 from services.dockerd.volumes.store import Volumes
 
 
@@ -21,9 +25,21 @@ def assemble(
     """`events` is opened by the caller, who gives the Controller a `notify` that publishes to it."""
     store = Store(config.data_root / "containers")
     engine = Engine(config, client, images, network, volumes, events, store, View())
+    engine.containers.encode = lambda container: listing.encode(engine, container)
+    engine.defaults = _defaults(config)
     images.uses = lambda: _uses(engine)
     images.emit = lambda action, image_id, attributes: events.publish("image", action, image_id, attributes)
     return engine
+
+
+def _defaults(config: Config) -> Defaults:
+    profile = config.seccomp_profile
+    if profile not in ("", "builtin", "unconfined"):
+        profile = Path(profile).read_text()
+    limits = {name: Ulimit(Name=name, Soft=soft, Hard=hard) for name, (soft, hard) in config.default_ulimits.items()}
+    return Defaults(
+        init_path=config.init_path, init=config.init, cgroup_parent=config.cgroup_parent, ulimits=limits,
+        seccomp_profile=profile, no_new_privileges=config.no_new_privileges)
 
 
 def _uses(engine: Engine) -> Iterator[Use]:

@@ -13,7 +13,6 @@ import time
 from typing import Final
 
 from protos import errdefs
-from protos.streams.v1 import streams_pb2
 from services.dockerd.container import stamp
 from services.dockerd.container.container import Container, Health
 from services.dockerd.container.state import Status

@@ -1,18 +1,109 @@
-"""What dockerd finds when it starts: containers on disk against tasks that run."""
+"""What dockerd finds when it starts: containers on disk against tasks that run.
 
+What runs is adopted, what ended meanwhile is told once with its code and time; after a reboot (the boot id differs)
+whatever ran has ended with 255. Half-done removals are finished; policies are applied last.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from protos import errdefs
+from services.dockerd.container import restart
+from services.dockerd.container.container import Container
+from services.dockerd.container.state import Status
+from services.dockerd.engine import exits, health, monitor, notify, remove, start, streams, tasks
 from services.dockerd.engine.engine import Engine
+from services.dockerd.volumes import mounts
+
+log = logging.getLogger("restore")
+
+REBOOTED = 255
+"""Exit code of what ran when the machine went down."""
 
 
-async def load(engine: Engine) -> None:
+def load(engine: Engine) -> None:
     """Read all containers from disk into the index. Before `Controller.start`, which wants to know who lives."""
-    raise NotImplementedError
+    streams.make_directory(engine)
+    for container in engine.store.load():
+        try:
+            engine.containers.add(container)
+        except errdefs.Conflict as error:
+            log.error("container not loaded container=%s error=%s", container.short, error)
+            continue
+        mounts.refer(engine.volumes, container.id, container.mounts)
+        container.was_active = container.state.active
+        if container.state.active and container.boot_id != start.boot_id():
+            _rebooted(engine, container)
+    log.info("containers loaded count=%d", len(engine.containers))
+
+
+def _rebooted(engine: Engine, container: Container) -> None:
+    now = time.time_ns()
+    notify.container(engine, container, "die", {"exitCode": str(REBOOTED)},
+                     key=exits.key(container, container.state.pid))
+    container.state = container.state.exited(REBOOTED, now)
+    engine.store.save(container)
 
 
 async def restore(engine: Engine) -> None:
     """Adopt what runs, record what ended meanwhile, finish removals. Before the listeners open."""
-    raise NotImplementedError
+    from services.dockerd.engine import execs  # it reads the index filled by `load`
+
+    execs.load(engine)
+    for container in engine.containers:
+        if container.state.status is Status.RESTARTING:
+            container.state = container.state.exited(container.state.exit_code, container.state.finished_at)
+            engine.store.save(container)
+    await _connected(engine)
+    await asyncio.gather(*[_finish_removal(engine, each) for each in engine.store.discarded()])
+    for container in engine.containers:
+        if container.state.running:
+            health.resume(engine, container)
+            await mounts.attach(engine.volumes, container.id, container.mounts)
+
+
+async def _connected(engine: Engine) -> None:
+    """The first comparison; docker-containerd may still be starting."""
+    for attempt in range(100):
+        try:
+            await monitor.compare(engine, adopt=True)
+            return
+        except (errdefs.Unavailable, errdefs.DeadlineExceeded):
+            if attempt == 99:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def _finish_removal(engine: Engine, container_id: str) -> None:
+    log.info("removal finished that was begun earlier container=%s", container_id[:12])
+    with contextlib.suppress(errdefs.EngineError):
+        await tasks.erase(engine, engine.images.snapshotter, container_id)
+    await engine.network.release(container_id)
+    await asyncio.to_thread(engine.store.purge, container_id)
 
 
 async def resume(engine: Engine) -> None:
-    """Apply restart policies. Once the listeners are open."""
-    raise NotImplementedError
+    """Apply restart policies and `--rm` to what does not run. Once the listeners are open."""
+    work = [_resume(engine, each) for each in engine.containers if not each.state.running]
+    await asyncio.gather(*work)
+
+
+async def _resume(engine: Engine, container: Container) -> None:
+    status = container.state.status
+    if status in (Status.REMOVING, Status.DEAD) or (container.host.AutoRemove and status is Status.EXITED):
+        await remove.quietly(engine, container)
+        return
+    again = restart.at_start(
+        container.host.RestartPolicy, was_running=container.was_active, code=container.state.exit_code,
+        restarts=container.restart_count, stopped_by_user=container.manually_stopped)
+    if not again or not container.started_before or container.retry:
+        return
+    async with container.lock:
+        if container.state.active:
+            return
+        try:
+            await start.run(engine, container)
+        except errdefs.EngineError as error:
+            log.error("container not restarted container=%s error=%s", container.short, error)

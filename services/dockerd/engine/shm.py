@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 from services.dockerd import linux
 from services.dockerd.container.container import Container
@@ -16,7 +17,7 @@ def make(container: Container) -> None:
     if container.host.IpcMode != "shareable":
         return
     path = directory(container)
-    os.makedirs(path, mode=0o700, exist_ok=True)
+    Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.path.ismount(path):
         return
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC

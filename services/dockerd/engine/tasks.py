@@ -135,11 +135,14 @@ async def record(engine: Engine, container: Container, spec: bytes, runtime: str
 
 async def forget(engine: Engine, container: Container) -> None:
     """Delete docker-containerd's record of the container and its file system; harmless if repeated."""
-    removals: list[tuple[Any, Any]] = [
-        (engine.client.containers.Delete, containers_pb2.DeleteContainerRequest(id=container.id)),
-        (engine.client.snapshots.Remove,
-         snapshots_pb2.RemoveSnapshotRequest(snapshotter=container.driver, key=container.id)),
-    ]
-    for method, request in removals:
-        with contextlib.suppress(errdefs.NotFound):
-            await engine.client.call(method, request)
+    await erase(engine, container.driver, container.id)
+
+
+async def erase(engine: Engine, snapshotter: str, container_id: str) -> None:
+    """As `forget`, for a container that is known by its id only."""
+    record = containers_pb2.DeleteContainerRequest(id=container_id)
+    snapshot = snapshots_pb2.RemoveSnapshotRequest(snapshotter=snapshotter, key=container_id)
+    with contextlib.suppress(errdefs.NotFound):
+        await engine.client.call(engine.client.containers.Delete, record)
+    with contextlib.suppress(errdefs.NotFound):
+        await engine.client.call(engine.client.snapshots.Remove, snapshot)

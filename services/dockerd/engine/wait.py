@@ -1,7 +1,10 @@
 """`wait`: until a container has ended, ends next, or is gone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Final
+
+import orjson
 
 from protos import errdefs
 from services.dockerd.container.container import Container, Outcome
@@ -26,6 +29,16 @@ def until(container: Container, condition: str) -> asyncio.Future[Outcome]:
         container.waiters.setdefault(condition, []).append(future)
         future.add_done_callback(lambda done: _forget(container, condition, done))
     return future
+
+
+async def reply(ended: asyncio.Future[Outcome]) -> AsyncIterator[bytes]:
+    """The answer on the wire, once it is known; given up, the future is forgotten."""
+    try:
+        outcome = await ended
+        error = {"Message": outcome.error} if outcome.error else None
+        yield orjson.dumps({"StatusCode": outcome.code, **({"Error": error} if error else {})}) + b"\n"
+    finally:
+        ended.cancel()
 
 
 def at_rest(container: Container) -> bool:

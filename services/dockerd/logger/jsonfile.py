@@ -1,4 +1,4 @@
-"""Reading a json-file log: from its beginning or its last lines, through rotated and compressed files, and on as it grows.
+"""Reading a json-file log: from its start or its last lines, through rotated and compressed files, and as it grows.
 
 The files are opened at once, so that a rotation meanwhile takes nothing away. A follower that reaches the end of a
 file which has been rotated goes on with the next; where the next cannot be told by its inode (it was compressed), it
@@ -13,9 +13,10 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
+
 from services.dockerd.container import stamp
 from services.dockerd.logger import query as queries
 from services.dockerd.logger.inotify import Watch
@@ -104,7 +105,7 @@ def _newlines_backwards(block: bytes) -> Iterator[int]:
         offset = block.rfind(b"\n", 0, offset)
 
 
-async def read(path: Path, query: Query, ended: "asyncio.Future[object] | None") -> AsyncIterator[bytes]:
+async def read(path: Path, query: Query, ended: "asyncio.Future[Any] | None") -> AsyncIterator[bytes]:
     """The log as `query` wants it. It is followed until `ended` is done; None reads what is there."""
     watch = Watch(path.parent) if ended is not None else None
     sources = await _open_all(path)
@@ -139,7 +140,7 @@ class _Follower:
         self._source = source
         self._last = last
 
-    async def run(self, watch: Watch, ended: "asyncio.Future[object]") -> AsyncIterator[bytes]:
+    async def run(self, watch: Watch, ended: "asyncio.Future[Any]") -> AsyncIterator[bytes]:
         ended.add_done_callback(lambda _: watch.poke())
         while True:
             over = ended.done()
