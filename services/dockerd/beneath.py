@@ -1,4 +1,4 @@
-"""Names beneath a root that somebody else controls, resolved by the kernel (`openat2`, RESOLVE_IN_ROOT) as if it were /.
+"""Names beneath a root that somebody else controls, resolved by openat2 (RESOLVE_IN_ROOT) as if it were `/`.
 
 Absolute links and `..` stay inside, magic links are refused. Nothing opens a path twice and trusts it to be the same.
 """

@@ -55,7 +55,7 @@ def choose(add: Sequence[str] | None, drop: Sequence[str] | None, *, privileged:
 
 
 def build(names: Sequence[str], uid: int) -> dict[str, Any]:
-    """`process.capabilities`: never inheritable nor ambient; for others than root bounding only, as execve leaves it."""
+    """`process.capabilities`: never inheritable nor ambient; for others than root bounding only, as after execve."""
     if uid != 0:
         return {"bounding": list(names)}
     return {"bounding": list(names), "effective": list(names), "permitted": list(names)}

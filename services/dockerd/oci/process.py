@@ -65,7 +65,7 @@ def _common(given: SpecInput, user: User, *, privileged: bool, tty: bool, consol
 
 
 def environment(given: SpecInput, *, tty: bool, extra: Sequence[str] = ()) -> list[str]:
-    """PATH, HOSTNAME and TERM, links, the container's variables and `extra`; later ones replace, a bare name removes."""
+    """PATH, HOSTNAME, TERM, links, the container's variables and `extra`; later ones replace, a bare name removes."""
     chosen: dict[str, str | None] = {"PATH": PATH, "HOSTNAME": given.hostname}
     if tty:
         chosen["TERM"] = "xterm"

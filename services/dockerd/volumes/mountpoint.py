@@ -18,6 +18,8 @@ class MountPoint:
     mode: str = ""
     rw: bool = True
     propagation: str = ""
+    must_exist: bool = False
+    """A bind whose source is not made if it is missing (`--mount`)."""
     copy: bool = False
     """Fill an empty volume from the image."""
     spec: Mount = field(default_factory=Mount)
@@ -37,7 +39,8 @@ class MountPoint:
         return {
             "Type": self.type, "Destination": self.destination, "Source": self.source, "Name": self.name,
             "Driver": self.driver, "Relabel": self.mode, "RW": self.rw, "Propagation": self.propagation,
-            "CopyData": self.copy, "Spec": self.spec.model_dump(exclude_none=True),
+            "SkipMountpointCreation": self.must_exist, "CopyData": self.copy,
+            "Spec": self.spec.model_dump(exclude_none=True),
         }
 
     @classmethod
@@ -46,5 +49,6 @@ class MountPoint:
             type=document["Type"], destination=document["Destination"], source=document.get("Source", ""),
             name=document.get("Name", ""), driver=document.get("Driver", ""), mode=document.get("Relabel", ""),
             rw=document.get("RW", True), propagation=document.get("Propagation", ""),
-            copy=document.get("CopyData", False), spec=Mount.model_validate(document.get("Spec", {})),
+            must_exist=document.get("SkipMountpointCreation", False), copy=document.get("CopyData", False),
+            spec=Mount.model_validate(document.get("Spec", {})),
         )

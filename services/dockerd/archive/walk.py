@@ -1,0 +1,130 @@
+"""A tree of files as entries, by descriptors alone: nothing is looked up twice, links are never followed.
+
+Each file is held by an O_PATH descriptor and judged by it before anything is opened; a container may change the tree
+meanwhile and gains nothing by it.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from protos import tar
+from services.dockerd.archive.content import Entry, FileContent
+from services.dockerd.beneath import closing
+
+MAX_DEPTH: Final = 2000
+_TYPES: Final = {
+    stat.S_IFREG: tar.REGULAR, stat.S_IFDIR: tar.DIRECTORY, stat.S_IFLNK: tar.SYMLINK, stat.S_IFCHR: tar.CHARACTER,
+    stat.S_IFBLK: tar.BLOCK_DEVICE, stat.S_IFIFO: tar.FIFO,
+}
+"""Sockets are in no archive."""
+_XATTR: Final = "SCHILY.xattr."
+_HELD: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def capability_only(name: str) -> bool:
+    """The extended attributes that Docker's own archives carry."""
+    return name == "security.capability"
+
+
+def everything(name: str) -> bool:
+    """All extended attributes but overlayfs's own."""
+    return not name.startswith(("trusted.overlay.", "user.overlay."))
+
+
+class Walk:
+    """One walk; hard links within it become links to the name that came first."""
+
+    def __init__(self, keep: Callable[[str], bool] = capability_only, opaque: Collection[tuple[int, int]] = ()) -> None:
+        self._keep = keep
+        self._opaque = opaque
+        self._seen: dict[tuple[int, int], bytes] = {}
+
+    def entries(self, place: int, name: bytes, inside: bytes) -> Iterator[Entry]:
+        """What the O_PATH descriptor `place` holds, called `name`, and what lies beneath it, called `inside`/….
+
+        Directories whose (device, inode) is in `opaque` are shown empty: mounts of the kernel's own file systems.
+        """
+        status = os.fstat(place)
+        entry = self._entry(place, status, name)
+        if entry:
+            yield entry
+        if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in self._opaque:
+            yield from self._beneath(place, inside)
+
+    def _beneath(self, top: int, prefix: bytes) -> Iterator[Entry]:
+        levels: list[tuple[int, bytes, list[str]]] = []
+        try:
+            levels.append(_listing(top, prefix))
+            while levels:
+                directory, path, names = levels[-1]
+                if not names:
+                    os.close(levels.pop()[0])
+                    continue
+                name = names.pop()
+                try:
+                    place = os.open(name, _HELD, dir_fd=directory)
+                except FileNotFoundError:
+                    continue  # it has gone since it was listed
+                with closing(place):
+                    status = os.fstat(place)
+                    full = path + b"/" + os.fsencode(name)
+                    if entry := self._entry(place, status, full):
+                        yield entry
+                    inner = stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in self._opaque
+                    if inner and len(levels) < MAX_DEPTH:
+                        levels.append(_listing(place, full))
+        finally:
+            for directory, _, _ in levels:
+                os.close(directory)
+
+    def _entry(self, place: int, status: os.stat_result, name: bytes) -> Entry | None:
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+        if kind is None:
+            return None
+        identity = (status.st_dev, status.st_ino)
+        link, size = b"", 0
+        if kind == tar.DIRECTORY:
+            name = name.rstrip(b"/") + b"/"
+        elif status.st_nlink > 1 and self._seen.setdefault(identity, name) != name:
+            kind, link = tar.HARD_LINK, self._seen[identity]
+        elif kind == tar.SYMLINK:
+            link = os.fsencode(os.readlink("", dir_fd=place))
+        elif kind == tar.REGULAR:
+            size = status.st_size
+        device = status.st_rdev if kind in (tar.CHARACTER, tar.BLOCK_DEVICE) else 0
+        header = tar.Header(
+            name=name, type=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid, size=size,
+            mtime=status.st_mtime_ns / 1e9, link=link, major=os.major(device), minor=os.minor(device),
+            pax={} if kind == tar.HARD_LINK else self._attributes(place),
+        )
+        return Entry(header, FileContent(place, size) if kind == tar.REGULAR else None)
+
+    def _attributes(self, place: int) -> dict[str, bytes]:
+        path = f"/proc/self/fd/{place}"
+        try:
+            names = [name for name in os.listxattr(path) if self._keep(name)]
+            return {_XATTR + name: os.getxattr(path, name) for name in names}
+        except OSError:
+            return {}  # the file system has none, or the file has gone
+
+
+def _listing(place: int, prefix: bytes) -> tuple[int, bytes, list[str]]:
+    """A directory opened for reading through the descriptor that holds it, and its names, last first."""
+    directory = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return directory, prefix, sorted(os.listdir(directory), reverse=True)  # noqa: PTH208
+
+
+def mounts_of(root: int, names: Collection[str]) -> set[tuple[int, int]]:
+    """(device, inode) of those directories directly beneath `root` that are mounts of their own."""
+    own = os.fstat(root).st_dev
+    found = set()
+    for name in names:
+        try:
+            status = os.stat(name, dir_fd=root, follow_symlinks=False)
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode) and status.st_dev != own:
+            found.add((status.st_dev, status.st_ino))
+    return found
