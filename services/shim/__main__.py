@@ -63,11 +63,11 @@ def _zygote(config: command.Config) -> int:
 
 
 def _streams(config: command.Config) -> int:
-    if len(config.arguments) != 1:
-        raise InvalidArgument("streams takes one argument, the path of its configuration")
+    if len(config.arguments) not in (1, 2):
+        raise InvalidArgument("streams takes the path of its configuration, and a directory for fifos where it has stdin")
     from services.shim.streams import standalone
 
-    return standalone.main(Path(config.arguments[0]))
+    return standalone.main(*map(Path, config.arguments))
 
 
 if __name__ == "__main__":

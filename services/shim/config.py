@@ -16,6 +16,7 @@ USAGE: Final = """\
 docker-containerd-shim [flags] start|delete        one container's shim, as containerd 2.x starts and cleans up after it
 docker-containerd-shim -info | -v                  what this shim is
 docker-containerd-shim streams CONFIG              own a container's streams as a `binary://` logger
+docker-containerd-shim streams CONFIG DIRECTORY    the same by fifos made in DIRECTORY, in the background
 docker-containerd-shim zygote FD                   fork shims for docker-containerd, which asks by descriptor FD
 
   -namespace NAME        containerd's namespace of the container

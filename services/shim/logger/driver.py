@@ -1,14 +1,14 @@
 """What a log driver is to the stream owner, and which one a configuration names."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from protos.errdefs import Unimplemented
 from protos.streams.v1 import streams_pb2
 from services.shim.loop import Future
 
 Record = tuple[str, bytes]
-Background = Callable[[Callable[[], None]], Future[object]]
+Background = Callable[[Callable[[], None]], Future[Any]]
 """Runs a function in a process of its own; the Future says when that has ended."""
 
 

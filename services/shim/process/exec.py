@@ -35,7 +35,7 @@ class Exec(Process):
         console = self.listen(loop, bundle)
         try:
             with reaper.keep():
-                await runtime.exec(document, pid_file, self.descriptors(), console and console.address)
+                await runtime.exec(document, pid_file, self.descriptors(), console.address if console else None)
                 await self.adopt(loop, reaper, pid_file, console)
         finally:
             if console is not None:

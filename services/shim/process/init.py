@@ -20,7 +20,7 @@ class Init(Process):
         try:
             with reaper.keep():
                 prepare = (lambda: mount_all(mounts, rootfs)) if mounts else None
-                await runtime.create(pid_file, self.descriptors(), console and console.address, prepare)
+                await runtime.create(pid_file, self.descriptors(), console.address if console else None, prepare)
                 await self.adopt(loop, reaper, pid_file, console)
         finally:
             if console is not None:
