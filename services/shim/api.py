@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2
 from protos import errdefs
 from protos.containerd.runtime.task.v3 import shim_pb2
 from protos.containerd.types.task import task_pb2
+from services.shim.connection import Call, Method
 from services.shim.loop import Future, Loop
-from services.shim.server import Call, Method
 
 VERSION: Final = "0.1.0"
 SERVICE: Final = "containerd.task.v3.Task"

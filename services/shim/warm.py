@@ -17,10 +17,11 @@ from protos.containerd.services.events.v1 import events_pb2
 from protos.containerd.types.task import task_pb2
 from protos.unary import Caller
 from services.shim.api import SERVICE, Service
+from services.shim.connection import Call, Method
 from services.shim.loop import Future, Loop
 from services.shim.publisher import Publisher
 from services.shim.reaper import Exit
-from services.shim.server import Call, Method, Server
+from services.shim.server import Server
 
 _ROUNDS: Final = 30
 _ID: Final = "warm"

@@ -68,11 +68,11 @@ def _watch(pid: int) -> int:
 
 async def _readable(pidfd: int) -> None:
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, ended.cancel)
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
     try:
         async with asyncio.timeout(_PATIENCE):
-            await asyncio.wait([ended])
+            await ended.wait()
     except TimeoutError:
         log.error("init does not end though it was killed pidfd=%d", pidfd)
     finally:
