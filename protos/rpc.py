@@ -39,9 +39,9 @@ class Boundary(aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith("/grpc."):
             return handler
@@ -65,7 +65,7 @@ async def _fail(context: Any, method: str, error: Exception) -> None:
     await context.abort(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
 
 
-def _wrap(handler: Any, method: str, headers: dict[str, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(handler: Any, method: str, headers: dict[str, Any]) -> "grpc.RpcMethodHandler[Any, Any]":
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
