@@ -1,5 +1,7 @@
 """Routes of exec. A start that is not detached becomes a raw connection (web/hijack.py)."""
 
+import contextlib
+
 from fastapi import APIRouter, Request, Response
 
 from protos.errdefs import EngineError, InvalidArgument
