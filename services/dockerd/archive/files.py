@@ -5,13 +5,13 @@ through its own root, volumes and all; of another one the snapshot is mounted wi
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import errno
 import os
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _KERNEL: Final = ("proc", "sys", "dev")
 """Mounts of the runtime's that an archive of a running container shows empty."""
-_readers = ThreadPoolExecutor(8, "archive")
+_readers = concurrent.futures.ThreadPoolExecutor(8, "archive")
 
 
 async def describe(engine: Engine, reference: str, path: str) -> dict[str, Any]:
@@ -194,18 +194,22 @@ async def _in_thread(work: Callable[[], T]) -> T:
     outcome: asyncio.Future[T] = loop.create_future()
 
     def run() -> None:
+        result: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
-            value = work()
+            result.set_result(work())
         except BaseException as error:
-            failure = error
-            _tell(loop, lambda: outcome.done() or outcome.set_exception(failure))
-        else:
-            _tell(loop, lambda: outcome.done() or outcome.set_result(value))
+            result.set_exception(error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_settle, outcome, result)
 
     threading.Thread(target=run, name="archive", daemon=True).start()
     return await outcome
 
 
-def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended
-        loop.call_soon_threadsafe(callback)
+def _settle(outcome: "asyncio.Future[T]", result: "concurrent.futures.Future[T]") -> None:
+    if outcome.done():
+        return  # nobody waits any more
+    if error := result.exception():
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result.result())
