@@ -64,7 +64,7 @@ def _zygote(config: command.Config) -> int:
 
 def _streams(config: command.Config) -> int:
     if len(config.arguments) not in (1, 2):
-        raise InvalidArgument("streams takes the path of its configuration, and a directory for fifos where it has stdin")
+        raise InvalidArgument("streams takes the path of its configuration, and a directory where it is to make fifos")
     from services.shim.streams import standalone
 
     return standalone.main(*map(Path, config.arguments))

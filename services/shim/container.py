@@ -10,7 +10,7 @@ import signal as signals
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
@@ -22,8 +22,8 @@ from protos.containerd.types.runc.options import oci_pb2
 from protos.containerd.types.task import task_pb2
 from protos.errdefs import AlreadyExists, EngineError, NotFound, Unimplemented
 from services.shim import linux
-from services.shim.cgroup import Cgroup, has_own_pid_namespace
-from services.shim.loop import Loop
+from services.shim.cgroup import cgroup_of, has_own_pid_namespace
+from services.shim.loop import Future, Loop
 from services.shim.process import record
 from services.shim.process.exec import Exec
 from services.shim.process.init import Init
@@ -38,7 +38,8 @@ log = logging.getLogger("container")
 
 Publish = Callable[[str, Message], None]
 
-_FAILED_START = 255
+_FAILED_START: Final = 255
+_FLUSH_SECONDS: Final = 60.0
 
 
 class Container:
@@ -56,6 +57,7 @@ class Container:
         self._init: Init | None = None
         self._execs: dict[str, Exec] = {}
         self._creating = False
+        self._unquiet: list[Future[None]] = []
 
     @property
     def id(self) -> str:
@@ -94,7 +96,7 @@ class Container:
         init = Init("", stdio_request, await open_stdio(self._loop, self._reaper, stdio_request))
         try:
             await init.create(self._loop, self._reaper, self._runtime, self._bundle, mounts)
-            self._cgroup = Cgroup.of(init.pid)
+            self._cgroup = cgroup_of(init.pid)
             self._own_pids = has_own_pid_namespace(init.pid)
         except BaseException:
             init.close()
@@ -150,7 +152,7 @@ class Container:
         try:
             await process.start(self._loop, self._reaper, self._runtime, self._bundle)
         except BaseException:
-            process.close()
+            self._close(process)
             process.move(Verb.EXIT)
             process.exit.set(Exit(0, _FAILED_START, 0))
             raise
@@ -239,7 +241,7 @@ class Container:
 
     def _delete_exec(self, process: Exec) -> Exit:
         del self._execs[process.name]
-        process.close()
+        self._close(process)
         return process.exit.result() if process.exit.done else Exit(0, 0, 0)
 
     async def _delete_init(self, init: Process) -> Exit:
@@ -250,8 +252,9 @@ class Container:
             await self._runtime.delete(force=True)
         with suppress(OSError):  # only where a mount had to spread to the host
             linux.umount(str(self._bundle / "rootfs"), linux.MNT_DETACH)
+        self._oom.close()
         for process in (*self._execs.values(), init):
-            process.close()
+            self._close(process)
         self._execs.clear()
         ended = await init.exit
         event = events_pb2.TaskDelete(
@@ -339,6 +342,16 @@ class Container:
 
     async def drained(self) -> None:
         """Return once attached clients have all their output, or do not take it; to be awaited before the shim ends."""
+        for quiet in self._unquiet:
+            try:
+                await self._loop.timeout(quiet, _FLUSH_SECONDS)
+            except TimeoutError:
+                log.warning("attached clients do not take their output id=%s", self._id)
+
+    def _close(self, process: Process) -> None:
+        """Its clients may not have everything yet."""
+        process.close()
+        self._unquiet = [each for each in (*self._unquiet, process.stdio.quiet) if not each.done]
 
     def _find(self, exec_id: str) -> Process:
         process = self._execs.get(exec_id) if exec_id else self._init

@@ -70,7 +70,8 @@ class Binary:
     """Ended once the logger has read everything, which is when it ends itself."""
 
     def __init__(self, loop: Loop, reaper: Reaper, logger: Logger, stdin: str, terminal: bool) -> None:
-        self.ended = Future[None]()
+        self.ended: Future[None] = Future()
+        self.quiet = self.ended
         self._loop, self._reaper, self._logger = loop, reaper, logger
         logger.child.exit.when_done(lambda: self.ended.set(None))
         self._terminal = terminal

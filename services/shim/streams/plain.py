@@ -19,6 +19,7 @@ class Null:
 
     def __init__(self) -> None:
         self.ended: Future[None] = Future()
+        self.quiet = self.ended
         self.ended.set(None)
         self._pipes = Pipes()
         self._console = -1
@@ -53,6 +54,7 @@ class Plain:
         self, loop: Loop, stdin: str, outputs: tuple[int, int], terminal: bool, owner: tuple[int, int] = (0, 0)
     ) -> None:
         self.ended: Future[None] = Future()
+        self.quiet = self.ended
         self._loop = loop
         self._outputs = outputs
         self._input, self._input_holder = _open_input(stdin) if stdin else (-1, -1)

@@ -48,6 +48,8 @@ class Stdio(Protocol):
 
     ended: Future[None]
     """All output was taken and passed to where it goes first: the log, the fifo."""
+    quiet: Future[None]
+    """Ended, and every attached client has its output or is gone."""
 
     def child(self) -> tuple[int, int, int]:
         """The descriptors for the process; not asked for where it has a terminal."""
