@@ -1,0 +1,81 @@
+"""What docker-containerd is told by its flags; every path absolute, the socket's length checked."""
+
+import os
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protos import errdefs
+from services.containerd.log import LEVELS
+
+VERSION: Final = "0.1.0"
+REVISION: Final = ""
+MAX_SOCKET_PATH: Final = 107
+"""Bytes of sun_path without its final zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    root: Path
+    """Persistent: blobs, snapshots, metadata."""
+    state: Path
+    """Of this boot: bundles, the shims' sockets, temporary mounts."""
+    address: str
+    """Path of the gRPC socket."""
+    log_level: str = "info"
+    ready_fd: int | None = None
+    """Gets `ready\\n` once calls are served, or `failed: <reason>\\n`; then it is closed."""
+    shim: str = "docker-containerd-shim"
+    """The program that runs a container when a runtime names none by path."""
+
+
+def parse(argv: list[str]) -> Config:
+    """The configuration of a command line; InvalidArgument where it cannot be served."""
+    flags = _parser().parse_args(argv)
+    address = _absolute(flags.address.removeprefix("unix://"))
+    if len(os.fsencode(address)) > MAX_SOCKET_PATH:
+        raise errdefs.InvalidArgument(
+            f"address {address} is longer than the {MAX_SOCKET_PATH} bytes a unix socket may have; choose a shorter one"
+        )
+    return Config(
+        root=Path(_absolute(flags.root)),
+        state=Path(_absolute(flags.state)),
+        address=address,
+        log_level=flags.log_level,
+        ready_fd=_ready_fd(flags),
+        shim=flags.shim or _beside("docker-containerd-shim"),
+    )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("docker-containerd", description="Blobs, images, snapshots, containers and tasks over gRPC")
+    parser.add_argument("--root", default="/var/lib/docker/containerd", help="directory of persistent data")
+    parser.add_argument("--state", default="/var/run/docker/containerd", help="directory of this boot's state")
+    parser.add_argument("-a", "--address", default="/var/run/docker/containerd/containerd.sock", help="gRPC socket")
+    parser.add_argument("-l", "--log-level", default="info", choices=LEVELS)
+    parser.add_argument("--ready-fd", type=int, help="descriptor that gets `ready` or `failed: <reason>`, one line")
+    parser.add_argument("--shim", help="path of docker-containerd-shim (default: beside this program)")
+    parser.add_argument("-v", "--version", action="version", version=f"docker-containerd {VERSION} {REVISION}".strip())
+    return parser
+
+
+def _ready_fd(flags: Namespace) -> int | None:
+    if flags.ready_fd is None:
+        return None
+    try:
+        os.fstat(flags.ready_fd)
+    except OSError as error:
+        raise errdefs.InvalidArgument(f"--ready-fd {flags.ready_fd}: {error.strerror}") from error
+    return int(flags.ready_fd)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def _beside(program: str) -> str:
+    sibling = Path(sys.argv[0]).absolute().parent / program
+    return str(sibling) if sibling.exists() else shutil.which(program) or program

@@ -1,0 +1,271 @@
+"""Unpacks a layer into a directory tree: entry by entry, on directory descriptors, as root of the host.
+
+Not tarfile's extraction, which has been led out of its directory again and again. An archive that is malformed, or
+names a place outside the tree, is refused with what was unpacked so far left to the caller, who throws it away.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from protos import errdefs
+from services.containerd.diff import whiteout
+from services.containerd.diff.place import Place, clean
+from services.containerd.diff.tar import (
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+    Reader,
+    TarError,
+)
+
+MAX_ENTRIES: Final = 5_000_000
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_UMASKED: Final = 0o7022
+"""Mode bits that the process's umask, 022, or the kernel's rules for chown take away from a new file."""
+_NODES: Final = {CHARACTER: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+_MAX_TIME: Final = 2**34 * 10**9
+
+
+def apply(root: Path, chunks: Iterable[bytes], *, overlay: bool = False, parents: Sequence[Path] = ()) -> list[bytes]:
+    """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them.
+
+    With `overlay` the tree is an upper layer: whiteouts become what overlayfs understands, implied directories look
+    like those of `parents`, the nearest first. Without, whiteouts remove. Blocks. InvalidArgument for a bad archive.
+    """
+    place = Place(root, overlay=overlay, parents=parents)
+    try:
+        _Applier(place).run(Reader(iter(chunks)))
+        return place.implied
+    except TarError as error:
+        raise errdefs.InvalidArgument(f"layer is refused: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errdefs.ResourceExhausted(f"no space left to unpack the layer: {error}") from error
+        raise errdefs.InvalidArgument(f"layer cannot be unpacked: {error}") from error
+    finally:
+        place.close()
+
+
+class _Applier:
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._times: dict[bytes, int] = {}
+        """Directories get their times at the end, when nothing is put into them any more."""
+        self._unpacked: set[bytes] = set()
+        """What this layer brought, which its own whiteouts do not hide; kept only where whiteouts remove."""
+
+    def run(self, reader: Reader) -> None:
+        count = 0
+        for entry in reader:
+            count += 1
+            if count > MAX_ENTRIES:
+                raise TarError(f"more than {MAX_ENTRIES} entries")
+            path = clean(entry.name)
+            base = path.rpartition(b"/")[2]
+            if path.startswith(whiteout.META_PREFIX) and path != whiteout.OPAQUE:
+                continue
+            if base.startswith(whiteout.PREFIX):
+                self._whiteout(path, base)
+                continue
+            self._unpack(path, entry, reader)
+            if not self.place.overlay:
+                self._unpacked.add(path)
+        for _ in reader.rest():
+            pass
+        for path, mtime in self._times.items():
+            self._set_time(path, mtime)
+
+    def _unpack(self, path: bytes, entry: Entry, reader: Reader) -> None:
+        if path == b".":
+            if entry.kind != DIRECTORY:
+                raise TarError("the root of a layer must be a directory")
+            self._attributes(self.place.directory(path), entry)
+            self._times[path] = entry.mtime
+            return
+        parent, name = self.place.parent(path)
+        if entry.kind == FILE:
+            self._file(parent, name, entry, reader)
+        elif entry.kind == DIRECTORY:
+            self._directory(parent, name, path, entry)
+        elif entry.kind == HARDLINK:
+            self._hardlink(name, path, entry)
+        elif entry.kind == SYMLINK:
+            self._replacing(parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent))
+            self._leaf_attributes(parent, name, entry)
+        else:
+            mode = _NODES[entry.kind] | entry.mode
+            device = os.makedev(entry.major, entry.minor)
+            self._replacing(parent, name, lambda: os.mknod(name, mode, device, dir_fd=parent))
+            self._leaf_attributes(parent, name, entry)
+
+    # Kinds of entries
+
+    def _file(self, parent: int, name: bytes, entry: Entry, reader: Reader) -> None:
+        try:
+            made = os.open(name, _CREATE, entry.mode, dir_fd=parent)
+        except FileExistsError:
+            self.place.remove(parent, name)
+            made = os.open(name, _CREATE, entry.mode, dir_fd=parent)
+        try:
+            if entry.extents is not None:
+                _write_sparse(made, entry, reader)
+            else:
+                for piece in reader.data():
+                    _write(made, piece)
+            self._attributes(made, entry)
+            os.utime(made, ns=_times(entry.mtime))
+        finally:
+            os.close(made)
+
+    def _directory(self, parent: int, name: bytes, path: bytes, entry: Entry) -> None:
+        self.place.make_directory(parent, name, entry.mode)
+        made = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            self._attributes(made, entry)
+        finally:
+            os.close(made)
+        self._times[path] = entry.mtime
+
+    def _hardlink(self, name: bytes, path: bytes, entry: Entry) -> None:
+        source, source_name = self.place.parent(clean(entry.link))
+        source = os.dup(source)
+        try:
+            parent, _ = self.place.parent(path)
+            self._replacing(
+                parent, name,
+                lambda: os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False),
+            )
+        finally:
+            os.close(source)
+
+    def _replacing(self, parent: int, name: bytes, make: Callable[[], None]) -> None:
+        try:
+            make()
+        except FileExistsError:
+            self.place.remove(parent, name)
+            make()
+
+    # Attributes
+
+    def _attributes(self, descriptor: int, entry: Entry) -> None:
+        """Owner, xattrs, mode of an open file or directory; chown goes first, it clears some of the others."""
+        os.fchown(descriptor, entry.uid, entry.gid)
+        for key, value in entry.xattrs.items():
+            _set_xattr(f"/proc/self/fd/{descriptor}", key, value, follow=True)
+        if entry.mode & _UMASKED or entry.kind == DIRECTORY:
+            os.fchmod(descriptor, entry.mode)
+
+    def _leaf_attributes(self, parent: int, name: bytes, entry: Entry) -> None:
+        """The same of a link or a device, which is never opened."""
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        for key, value in entry.xattrs.items():
+            _set_xattr(f"/proc/self/fd/{parent}/{os.fsdecode(name)}", key, value, follow=False)
+        if entry.kind != SYMLINK and entry.mode & _UMASKED:
+            held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                Path(f"/proc/self/fd/{held}").chmod(entry.mode)
+            finally:
+                os.close(held)
+        os.utime(name, ns=_times(entry.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def _set_time(self, path: bytes, mtime: int) -> None:
+        """Of a directory that may have been replaced since."""
+        if path == b".":
+            os.utime(self.place.directory(path), ns=_times(mtime))
+            return
+        parent, name = self.place.parent(path)
+        facts = self.place.look(parent, name)
+        if facts is not None and stat.S_ISDIR(facts.st_mode):
+            os.utime(name, ns=_times(mtime), dir_fd=parent, follow_symlinks=False)
+
+    # Whiteouts
+
+    def _whiteout(self, path: bytes, base: bytes) -> None:
+        parent, _ = self.place.parent(path)
+        if base == whiteout.OPAQUE:
+            self._opaque(parent, path.rpartition(b"/")[0])
+            return
+        try:
+            name = whiteout.hidden(base)
+        except ValueError as error:
+            raise TarError(str(error)) from error
+        if self.place.overlay:
+            self._hide(parent, name)
+        else:
+            head = path.rpartition(b"/")[0]
+            self._remove_old(parent, name, head + b"/" + name if head else name)
+
+    def _hide(self, parent: int, name: bytes) -> None:
+        """Put a whiteout device; what this layer has under that name hides the parents' by itself."""
+        facts = self.place.look(parent, name)
+        if facts is None:
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+        elif stat.S_ISDIR(facts.st_mode):
+            self.place.set_opaque(parent, name)
+
+    def _opaque(self, directory: int, path: bytes) -> None:
+        if self.place.overlay:
+            os.setxattr(directory, whiteout.OPAQUE_XATTR, b"y")
+            return
+        for name in os.listdir(directory):
+            encoded = os.fsencode(name)
+            self._remove_old(directory, encoded, path + b"/" + encoded if path else encoded)
+
+    def _remove_old(self, parent: int, name: bytes, path: bytes) -> None:
+        """Remove what was there before this layer, whose own entries stay."""
+        below = path + b"/"
+        if path not in self._unpacked and not any(known.startswith(below) for known in self._unpacked):
+            self.place.remove(parent, name)
+            return
+        facts = self.place.look(parent, name)
+        if facts is None or not stat.S_ISDIR(facts.st_mode):
+            return
+        directory = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            self._opaque(directory, path)
+        finally:
+            os.close(directory)
+
+
+def _write(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _write_sparse(descriptor: int, entry: Entry, reader: Reader) -> None:
+    extents = iter(entry.extents or ())
+    offset, room = next(extents, (0, 0))
+    for piece in reader.data():
+        while piece:
+            if not room:
+                offset, room = next(extents)
+                continue
+            written = os.pwrite(descriptor, piece[:room], offset)
+            piece, offset, room = piece[written:], offset + written, room - written
+    os.ftruncate(descriptor, entry.length)
+
+
+def _times(mtime: int) -> tuple[int, int]:
+    bounded = max(-_MAX_TIME, min(mtime, _MAX_TIME))
+    return bounded, bounded
+
+
+def _set_xattr(path: str, key: str, value: bytes, *, follow: bool) -> None:
+    """Set an xattr that the file system can hold; those by which overlayfs works are not an archive's to set."""
+    if key.startswith(("trusted.overlay.", "user.overlay.")):
+        return
+    try:
+        os.setxattr(path, key, value, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.EPERM):
+            raise

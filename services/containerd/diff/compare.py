@@ -1,0 +1,179 @@
+"""Writes the difference between two trees as a layer: from an overlay's upper directory, or by walking both.
+
+The layer holds what was added or changed, with the directories above it, and whiteouts for what is gone.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from services.containerd.diff import whiteout
+from services.containerd.diff.tar import (
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+)
+from services.containerd.diff.writer import END, header, padding
+
+_CHUNK: Final = 512 << 10
+_KINDS: Final = {
+    stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
+}
+_OVERLAY_XATTRS: Final = "trusted.overlay."
+
+
+def upper_layer(upper: Path) -> Iterator[bytes]:
+    """The layer that an overlay's upper directory is."""
+    archive = _Archive()
+    yield from _upper(archive, str(upper), b"")
+    yield END
+
+
+def tree_layer(old: Path | None, new: Path) -> Iterator[bytes]:
+    """The layer that makes `new` of `old`, or of nothing."""
+    archive = _Archive()
+    yield from _tree(archive, None if old is None else str(old), str(new), b"")
+    yield END
+
+
+def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
+    for entry in _sorted(directory):
+        facts = entry.stat(follow_symlinks=False)
+        name = prefix + os.fsencode(entry.name)
+        if whiteout.is_device(facts):
+            yield archive.whiteout(name)
+            continue
+        yield from archive.add(name, entry.path, facts)
+        if stat.S_ISDIR(facts.st_mode):
+            if _is_opaque(entry.path):
+                yield archive.opaque(name)
+            yield from _upper(archive, entry.path, name + b"/")
+
+
+def _tree(archive: "_Archive", old: str | None, new: str, prefix: bytes) -> Iterator[bytes]:
+    """Changes below a directory that both trees have, or that is new where `old` is None."""
+    before = {entry.name: entry for entry in os.scandir(old)} if old else {}
+    now = _sorted(new)
+    for gone in sorted(before.keys() - {entry.name for entry in now}):
+        yield archive.whiteout(prefix + os.fsencode(gone))
+    for entry in now:
+        name = prefix + os.fsencode(entry.name)
+        facts = entry.stat(follow_symlinks=False)
+        match = before.get(entry.name)
+        is_directory = stat.S_ISDIR(facts.st_mode)
+        earlier = match.path if match and is_directory and match.is_dir(follow_symlinks=False) else None
+        changed = match is None or _differs(match, entry, facts)
+        if not is_directory:
+            if changed:
+                yield from archive.add(name, entry.path, facts)
+            continue
+        below = _tree(archive, earlier, entry.path, name + b"/")
+        first = b"" if changed else next(below, b"")
+        if changed or first:
+            yield from archive.add(name, entry.path, facts)
+            yield first
+            yield from below
+
+
+def _differs(before: "os.DirEntry[str]", now: "os.DirEntry[str]", facts: os.stat_result) -> bool:
+    old = before.stat(follow_symlinks=False)
+    if (old.st_dev, old.st_ino) == (facts.st_dev, facts.st_ino):
+        return False
+    same = ("st_mode", "st_uid", "st_gid", "st_rdev")
+    if any(getattr(old, name) != getattr(facts, name) for name in same):
+        return True
+    if _xattrs(before.path) != _xattrs(now.path):
+        return True
+    if stat.S_ISDIR(facts.st_mode):
+        return False
+    if stat.S_ISLNK(facts.st_mode):
+        return Path(before.path).readlink() != Path(now.path).readlink()
+    return (old.st_size, old.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns)
+
+
+class _Archive:
+    """Makes the pieces of the archive, and remembers hard links."""
+
+    def __init__(self) -> None:
+        self._links: dict[tuple[int, int], bytes] = {}
+
+    def add(self, name: bytes, path: str, facts: os.stat_result) -> Iterator[bytes]:
+        kind = _KINDS.get(stat.S_IFMT(facts.st_mode))
+        if kind is None:
+            return
+        entry = _entry(name, kind, facts)
+        identity = (facts.st_dev, facts.st_ino)
+        if kind != DIRECTORY and facts.st_nlink > 1:
+            if identity in self._links:
+                entry.kind, entry.link, entry.size = HARDLINK, self._links[identity], 0
+                yield header(entry)
+                return
+            self._links[identity] = name
+        if kind == SYMLINK:
+            entry.link = os.fsencode(Path(path).readlink())
+        entry.xattrs = _xattrs(path)
+        yield header(entry)
+        if kind == FILE:
+            yield from _contents(path, entry.size)
+
+    def whiteout(self, name: bytes) -> bytes:
+        head, slash, base = name.rpartition(b"/")
+        return header(_empty(head + slash + whiteout.PREFIX + base))
+
+    def opaque(self, directory: bytes) -> bytes:
+        return header(_empty(directory + b"/" + whiteout.OPAQUE))
+
+
+def _entry(name: bytes, kind: bytes, facts: os.stat_result) -> Entry:
+    entry = Entry(
+        name=name + b"/" if kind == DIRECTORY else name, kind=kind, mode=stat.S_IMODE(facts.st_mode),
+        uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size if kind == FILE else 0,
+        mtime=facts.st_mtime_ns // 10**9 * 10**9,
+    )
+    if kind in (CHARACTER, BLOCK_DEVICE):
+        entry.major, entry.minor = os.major(facts.st_rdev), os.minor(facts.st_rdev)
+    return entry
+
+
+def _empty(name: bytes) -> Entry:
+    return Entry(name=name, kind=FILE, mode=0, uid=0, gid=0, size=0, mtime=0)
+
+
+def _contents(path: str, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes, as the header said, whatever happens to the file meanwhile."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        left = size
+        while left:
+            data = os.read(descriptor, min(left, _CHUNK)) or bytes(min(left, _CHUNK))
+            left -= len(data)
+            yield data
+    finally:
+        os.close(descriptor)
+    yield padding(size)
+
+
+def _sorted(directory: str) -> "list[os.DirEntry[str]]":
+    return sorted(os.scandir(directory), key=lambda entry: entry.name)
+
+
+def _xattrs(path: str) -> dict[str, bytes]:
+    names = os.listxattr(path, follow_symlinks=False)
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False) for name in names if not name.startswith(_OVERLAY_XATTRS)
+    }
+
+
+def _is_opaque(path: str) -> bool:
+    try:
+        return os.getxattr(path, whiteout.OPAQUE_XATTR, follow_symlinks=False) == b"y"
+    except OSError:
+        return False

@@ -1,0 +1,153 @@
+"""Layers between content and snapshots: unpack a blob into mounts, pack the difference of mounts into a blob."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protos import errdefs
+from protos.containerd.services.content.v1.content_pb2 import Info
+from protos.containerd.types.descriptor_pb2 import Descriptor
+from protos.containerd.types.mount_pb2 import Mount
+from services.containerd import linux, threads
+from services.containerd.content.ingest import Ingest
+from services.containerd.content.store import ContentStore
+from services.containerd.diff import compare, implied
+from services.containerd.diff.apply import apply
+from services.containerd.diff.compression import compressor
+from services.containerd.diff.mounted import Layer, lower, mounted, writable
+from services.containerd.diff.stream import LayerStream
+
+PLAIN: Final = "application/vnd.oci.image.layer.v1.tar"
+GZIP: Final = PLAIN + "+gzip"
+_FAMILIES: Final = (
+    "application/vnd.oci.image.layer.",
+    "application/vnd.docker.image.rootfs.",
+    "application/vnd.docker.container.image.rootfs.",
+)
+_OUTPUT: Final = {
+    PLAIN: "", GZIP: "gzip", PLAIN + "+zstd": "zstd",
+    "application/vnd.docker.image.rootfs.diff.tar": "", "application/vnd.docker.image.rootfs.diff.tar.gzip": "gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": "zstd",
+}
+UNCOMPRESSED: Final = "containerd.io/uncompressed"
+_BATCH: Final = 512 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    left: Sequence[Mount]
+    right: Sequence[Mount]
+    media_type: str
+    ref: str
+    labels: dict[str, str]
+
+
+class Differ:
+    def __init__(self, content: ContentStore, overlays: Path, scratch: Path) -> None:
+        self._content = content
+        self._overlays = overlays
+        """Where upper layers of the overlay driver lie."""
+        self._scratch = scratch
+        """Where trees are mounted that cannot be used in place."""
+
+    async def apply(self, namespace: str, layer: Descriptor, mounts: Sequence[Mount], *, sync: bool) -> Descriptor:
+        """Unpack a layer; the descriptor of the plain archive that was applied."""
+        if not layer.media_type.startswith(_FAMILIES):
+            raise errdefs.Unimplemented(f"media type {layer.media_type!r} is not a layer this differ can apply")
+        descriptor, info = self._content.open_blob(namespace, layer.digest)
+        try:
+            stream = LayerStream(descriptor, info.size, info.digest)
+            try:
+                await threads.run(self._unpack, stream, mounts, sync)
+            finally:
+                await threads.run(stream.close)
+            return Descriptor(media_type=PLAIN, digest=stream.digest, size=stream.size)
+        finally:
+            os.close(descriptor)
+
+    def _unpack(self, stream: LayerStream, mounts: Sequence[Mount], sync: bool) -> None:
+        place = writable(mounts, self._overlays)
+        if place is not None:
+            self._unpack_into(place, stream, sync)
+            return
+        if any("ro" in mount.options for mount in mounts) or not mounts:
+            raise errdefs.InvalidArgument("a layer cannot be applied to read-only mounts")
+        with mounted(mounts, self._scratch) as path:
+            self._unpack_into(Layer(path), stream, sync)
+
+    def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
+        names = apply(place.path, stream, overlay=place.upper, parents=place.parents)
+        if place.upper and not place.parents:
+            implied.record(place.path, names)
+        if sync:
+            root = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                linux.syncfs(root)
+            finally:
+                os.close(root)
+
+    async def compare(self, namespace: str, wanted: Comparison, lease: str) -> Descriptor:
+        """Pack what `right` has over `left` into a blob."""
+        media_type = wanted.media_type or GZIP
+        if media_type not in _OUTPUT:
+            raise errdefs.Unimplemented(f"unsupported diff media type: {media_type}")
+        ref = wanted.ref or f"diff-{time.time_ns()}-{os.urandom(4).hex()}"
+        ingest = await self._content.writer(namespace, ref, 0, "", lease)
+        try:
+            ingest.restart()
+            plain = await threads.run(self._pack, ingest, wanted, _OUTPUT[media_type])
+            labels = {**wanted.labels, UNCOMPRESSED: plain}
+            digest, size = ingest.digest, ingest.offset
+            try:
+                await ingest.commit(0, "", labels)
+            except errdefs.AlreadyExists:
+                self._content.update(namespace, Info(digest=digest, labels=labels), [f"labels.{UNCOMPRESSED}"])
+            return Descriptor(media_type=media_type, digest=digest, size=size)
+        except BaseException:
+            ingest.close()
+            raise
+
+    def _pack(self, ingest: Ingest, wanted: Comparison, kind: str) -> str:
+        """Write the compressed layer into the ingest; the digest of the plain one."""
+        plain = hashlib.sha256()
+        packed = compressor(kind)
+        with self._layer(wanted) as pieces:
+            for batch in _batches(pieces):
+                plain.update(batch)
+                ingest.append(packed.compress(batch))
+        ingest.append(packed.flush())
+        return f"sha256:{plain.hexdigest()}"
+
+    @contextmanager
+    def _layer(self, wanted: Comparison) -> Iterator[Iterator[bytes]]:
+        """The pieces of the difference, while what they are read from is mounted."""
+        upper = writable(wanted.right, self._overlays)
+        base = tuple(path for mount in wanted.left for path in lower(mount))
+        if upper is not None and upper.upper and upper.parents == base:
+            yield compare.upper_layer(upper.path)
+            return
+        with mounted(wanted.right, self._scratch) as new:
+            if not wanted.left:
+                yield compare.tree_layer(None, new)
+                return
+            with mounted(wanted.left, self._scratch) as old:
+                yield compare.tree_layer(old, new)
+
+
+def _batches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces joined to some size: each costs a call to the hash and to the compressor."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BATCH:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

@@ -1,0 +1,135 @@
+"""A directory tree that is being unpacked into: names are resolved by the kernel, and never beyond its root.
+
+Symbolic links inside the tree are followed inside the tree, as a container would see them. Directories are kept open
+while consecutive entries lie in them.
+"""
+
+import os
+import shutil
+import stat
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from services.containerd import linux
+from services.containerd.diff import implied
+from services.containerd.diff.tar import TarError
+from services.containerd.diff.whiteout import OPAQUE_XATTR, is_device
+
+_INSIDE: Final = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS | linux.RESOLVE_NO_XDEV
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY
+_KEPT: Final = 32
+
+
+def clean(name: bytes) -> bytes:
+    """A name relative to the root, b"." for the root itself; TarError for one that leads out of it."""
+    if name == b"/":
+        return b"."
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                raise TarError(f"{name!r} leads out of the layer")
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts) or b"."
+
+
+class Place:
+    def __init__(self, root: Path, *, overlay: bool, parents: Sequence[Path]) -> None:
+        self.overlay = overlay
+        """Whether the tree is an upper layer, where whiteouts stay as devices and xattrs."""
+        self.implied: list[bytes] = []
+        self._parents = parents
+        self._root = os.open(root, _DIRECTORY | os.O_CLOEXEC)
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._stale = False
+        """Whether a directory or a link went, so that kept directories may have other names by now."""
+
+    def directory(self, path: bytes) -> int:
+        """A descriptor of a directory, made with its parents where it is not there; the place's own, not to close."""
+        if self._stale:
+            self.forget()
+        if path in (b"", b"."):
+            return self._root
+        kept = self._open.get(path)
+        if kept is not None:
+            self._open.move_to_end(path)
+            return kept
+        try:
+            found = linux.openat2(self._root, os.fsdecode(path), _DIRECTORY, _INSIDE)
+        except (FileNotFoundError, NotADirectoryError):
+            found = self._imply(path)
+        self._keep(path, found)
+        return found
+
+    def parent(self, path: bytes) -> tuple[int, bytes]:
+        """The directory an entry lies in, and its name there."""
+        head, _, name = path.rpartition(b"/")
+        return self.directory(head), name
+
+    def _imply(self, path: bytes) -> int:
+        parent, name = self.parent(path)
+        facts = self.look(parent, name)
+        if facts is not None and not (self.overlay and is_device(facts)):
+            raise TarError(f"{path!r} is not a directory, but entries lie in it")
+        self.make_directory(parent, name, 0o755)
+        made = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        self.implied.append(path)
+        implied.imitate(made, path, self._parents)
+        return made
+
+    def _keep(self, path: bytes, descriptor: int) -> None:
+        self._open[path] = descriptor
+        if len(self._open) > _KEPT:
+            os.close(self._open.popitem(last=False)[1])
+
+    def forget(self) -> None:
+        self._stale = False
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def close(self) -> None:
+        self.forget()
+        os.close(self._root)
+
+    # One directory's names
+
+    def look(self, parent: int, name: bytes) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def make_directory(self, parent: int, name: bytes, mode: int) -> None:
+        """Make a directory, or keep the one that is there; in place of a whiteout it is opaque."""
+        try:
+            os.mkdir(name, mode, dir_fd=parent)
+        except FileExistsError:
+            facts = self.look(parent, name)
+            if facts is not None and stat.S_ISDIR(facts.st_mode):
+                return
+            self.remove(parent, name)
+            os.mkdir(name, mode, dir_fd=parent)
+            if self.overlay and facts is not None and is_device(facts):
+                self.set_opaque(parent, name)
+
+    def set_opaque(self, parent: int, name: bytes) -> None:
+        descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.setxattr(descriptor, OPAQUE_XATTR, b"y")
+        finally:
+            os.close(descriptor)
+
+    def remove(self, parent: int, name: bytes) -> None:
+        """Remove whatever has that name, with all it holds; not an error where there is nothing."""
+        facts = self.look(parent, name)
+        if facts is None:
+            return
+        if stat.S_ISDIR(facts.st_mode):
+            shutil.rmtree(name, dir_fd=parent)
+        else:
+            os.unlink(name, dir_fd=parent)
+        self._stale = self._stale or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)

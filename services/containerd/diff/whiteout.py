@@ -1,0 +1,24 @@
+"""How a layer says what its parents have no more: `.wh.NAME`, and `.wh..wh..opq` for all of a directory."""
+
+import os
+import stat
+from typing import Final
+
+PREFIX: Final = b".wh."
+META_PREFIX: Final = b".wh..wh."
+OPAQUE: Final = b".wh..wh..opq"
+OPAQUE_XATTR: Final = "trusted.overlay.opaque"
+"""On a directory of an overlay's upper layer; its value is `y`."""
+
+
+def is_device(facts: os.stat_result) -> bool:
+    """Whether a file of an upper layer is a whiteout: the character device 0:0."""
+    return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0
+
+
+def hidden(name: bytes) -> bytes:
+    """The name that a whiteout hides; ValueError where it would be none of this directory."""
+    target = name.removeprefix(PREFIX)
+    if target in (b"", b".", b".."):
+        raise ValueError(f"whiteout {name!r} hides no name")
+    return target

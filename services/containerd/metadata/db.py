@@ -1,0 +1,85 @@
+"""The metadata file: SQLite in WAL mode, one connection, used by the event loop's thread alone.
+
+Calls take microseconds, so they are not awaited; a transaction never spans an await.
+A commit survives any death of this process; a power cut may take the last moments, unless the commit is durable.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from protos import errdefs
+
+MIGRATIONS: Final[Sequence[str]] = ()
+"""Scripts that lead from schema version N+1 to N+2, in order; schema.sql is always the newest."""
+VERSION: Final = 1 + len(MIGRATIONS)
+
+
+class Database:
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        self._known_namespaces: set[str] = set()
+        self.writes = 0
+        """Transactions committed since this process opened the file: tells the garbage collector what changed."""
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError as error:
+            raise errdefs.DataLoss(
+                f"{path} cannot be used: {error}; restore it, or move it and its neighbours away to begin anew"
+            ) from error
+
+    def _open(self, path: Path) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA foreign_keys = ON")
+        found = int(execute("PRAGMA user_version").fetchone()[0])
+        if found > VERSION:
+            raise errdefs.FailedPrecondition(f"{path} has schema {found} of a newer release; this one knows {VERSION}")
+        self.fresh = found == 0
+        """Whether there was no metadata before."""
+        steps = [Path(__file__).with_name("schema.sql").read_text()] if self.fresh else list(MIGRATIONS[found - 1 :])
+        for step in steps:
+            self._connection.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {VERSION}; COMMIT")
+        execute("PRAGMA synchronous = NORMAL")
+
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def read_one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    @contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """A transaction, giving `execute`; an exception rolls it back. Durable: on disk when it returns."""
+        execute = self._connection.execute
+        if durable:
+            execute("PRAGMA synchronous = FULL")
+        try:
+            execute("BEGIN IMMEDIATE")
+            yield execute
+            execute("COMMIT")
+            self.writes += 1
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            self._known_namespaces.clear()
+            raise
+        finally:
+            if durable:
+                execute("PRAGMA synchronous = NORMAL")
+
+    def ensure_namespace(self, name: str) -> None:
+        """Inside a transaction: what is written first into a namespace makes it."""
+        if name not in self._known_namespaces:
+            self._connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (name,))
+            self._known_namespaces.add(name)
+
+    def forget_namespace(self, name: str) -> None:
+        self._known_namespaces.discard(name)
+
+    def close(self) -> None:
+        self._connection.close()

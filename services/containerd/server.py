@@ -1,0 +1,178 @@
+"""Wiring of docker-containerd: opens the stores, builds the services on them, serves, and undoes it in reverse."""
+
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from grpc import aio
+
+from protos import errdefs
+from protos.channel import OPTIONS
+from protos.containerd.services.containers.v1.containers_pb2_grpc import add_ContainersServicer_to_server
+from protos.containerd.services.content.v1.content_pb2_grpc import add_ContentServicer_to_server
+from protos.containerd.services.diff.v1.diff_pb2_grpc import add_DiffServicer_to_server
+from protos.containerd.services.events.v1.events_pb2_grpc import add_EventsServicer_to_server
+from protos.containerd.services.images.v1.images_pb2_grpc import add_ImagesServicer_to_server
+from protos.containerd.services.introspection.v1.introspection_pb2 import Plugin
+from protos.containerd.services.introspection.v1.introspection_pb2_grpc import add_IntrospectionServicer_to_server
+from protos.containerd.services.leases.v1.leases_pb2_grpc import add_LeasesServicer_to_server
+from protos.containerd.services.namespaces.v1.namespace_pb2_grpc import add_NamespacesServicer_to_server
+from protos.containerd.services.snapshots.v1.snapshots_pb2_grpc import add_SnapshotsServicer_to_server
+from protos.containerd.services.tasks.v1.tasks_pb2_grpc import add_TasksServicer_to_server
+from protos.containerd.services.version.v1.version_pb2_grpc import add_VersionServicer_to_server
+from protos.containerd.types.mount_pb2 import Mount
+from protos.rpc import Boundary
+from services.containerd import inspection, lock
+from services.containerd.api.containers import ContainersService
+from services.containerd.api.content import ContentService
+from services.containerd.api.diff import DiffService
+from services.containerd.api.events import EventsService
+from services.containerd.api.images import ImagesService
+from services.containerd.api.introspection import IntrospectionService, plugins
+from services.containerd.api.leases import LeasesService
+from services.containerd.api.namespaces import NamespacesService
+from services.containerd.api.snapshots import SnapshotsService
+from services.containerd.api.tasks import TasksService
+from services.containerd.api.version import VersionService
+from services.containerd.collector import Collector
+from services.containerd.config import Config
+from services.containerd.content.store import ContentStore
+from services.containerd.diff.differ import Differ
+from services.containerd.diff.mounted import unmount_leftovers
+from services.containerd.events.exchange import Exchange
+from services.containerd.metadata.containers import Containers
+from services.containerd.metadata.content import ContentRows
+from services.containerd.metadata.db import Database
+from services.containerd.metadata.images import Images
+from services.containerd.metadata.leases import Leases
+from services.containerd.metadata.namespaces import Namespaces
+from services.containerd.metadata.snapshots import SnapshotRows
+from services.containerd.runtime.shims import Settings
+from services.containerd.runtime.tasks import Tasks
+from services.containerd.snapshots.native import Native
+from services.containerd.snapshots.overlay import Overlay
+from services.containerd.snapshots.snapshotter import Snapshotter, choose
+
+log = logging.getLogger("server")
+
+GRACE: Final = 0.5
+"""Seconds that calls under way get when the server stops; those that live long are cut."""
+
+
+class Core:
+    """The stores, and what runs on them; no wire."""
+
+    def __init__(self, config: Config, db: Database) -> None:
+        self.config = config
+        self.db = db
+        self.exchange = Exchange()
+        self.leases = Leases(db)
+        self.namespaces = Namespaces(db)
+        self.containers = Containers(db)
+        self.images = Images(db)
+        self.content = ContentStore(config.root / "content", ContentRows(db, self.leases))
+        overlay, native = Overlay(config.root / Overlay.name), Native(config.root / Native.name)
+        self.snapshotters = {
+            driver.name: Snapshotter(SnapshotRows(db, self.leases, driver.name), driver) for driver in (overlay, native)
+        }
+        self.scratch = config.state / "mounts"
+        self.differ = Differ(self.content, overlay.root, self.scratch)
+        self.collector = Collector(db, self.content, self.snapshotters, self.exchange)
+        self.tasks = Tasks(
+            Settings(
+                root=config.root, state=config.state, address=config.address, shim=Path(config.shim),
+                debug=config.log_level == "debug",
+            ),
+            self.containers,
+            self.mounts,
+            self.exchange.publish,
+        )
+
+    def mounts(self, namespace: str, snapshotter: str, key: str) -> list[Mount]:
+        return choose(self.snapshotters, snapshotter).mounts(namespace, key)
+
+    def open(self) -> None:
+        """Bring files and metadata together again after whatever ended the last life."""
+        if self.db.fresh and self.content.root.exists():
+            raise errdefs.DataLoss(
+                f"{self.config.root} holds blobs or snapshots, but its metadata, meta.db, is gone;"
+                " restore it, or move the directory away to begin anew"
+            )
+        self.content.open()
+        for snapshotter in self.snapshotters.values():
+            snapshotter.open()
+        unmount_leftovers(self.scratch)
+
+    def rows(self) -> list[Plugin]:
+        """What introspection shows."""
+        snapshotters = {
+            name: (str(snapshotter.driver.root), ["rebase"] if snapshotter.driver.rebases else [])
+            for name, snapshotter in self.snapshotters.items()
+        }
+        return plugins(str(self.content.root), snapshotters)
+
+
+@asynccontextmanager
+async def serve(config: Config) -> AsyncIterator[Core]:
+    """Serve calls inside the block. Phases in order; leaving undoes them in reverse."""
+    async with AsyncExitStack() as stack:
+        # 1. Directories of our own, and nobody else in them.
+        for directory in (config.root, config.state):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.callback(os.close, lock.lock_root(config.root))
+        lock.claim_address(config.address)
+        # 2. Metadata, then the files it speaks of.
+        db = Database(config.root / "meta.db")
+        stack.callback(db.close)
+        core = Core(config, db)
+        core.open()
+        for snapshotter in core.snapshotters.values():
+            stack.push_async_callback(snapshotter.close)
+        # 3. Tasks: the zygote, and the shims that outlived us.
+        stack.push_async_callback(core.tasks.stop)
+        await core.tasks.start()
+        # 4. The collector.
+        stack.push_async_callback(core.collector.stop)
+        core.collector.start()
+        # 5. The socket.
+        server = await _server(core)
+        await server.start()
+        Path(config.address).chmod(0o600)
+        stack.push_async_callback(server.stop, GRACE)
+        gc.freeze()
+        log.info("serving address=%s root=%s pid=%d", config.address, config.root, os.getpid())
+        yield core
+
+
+async def _server(core: Core) -> aio.Server:
+    server = aio.server(interceptors=[Boundary()], options=OPTIONS)
+    exchange, collector = core.exchange, core.collector
+    add_VersionServicer_to_server(VersionService(), server)
+    add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows()), server)
+    add_NamespacesServicer_to_server(NamespacesService(core.namespaces, exchange), server)
+    add_ContentServicer_to_server(ContentService(core.content, exchange, collector), server)
+    add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector), server)
+    add_SnapshotsServicer_to_server(SnapshotsService(core.snapshotters, exchange, collector), server)
+    add_DiffServicer_to_server(DiffService(core.differ), server)
+    add_ContainersServicer_to_server(ContainersService(core.containers, exchange, collector), server)
+    add_TasksServicer_to_server(TasksService(core.tasks), server)
+    add_LeasesServicer_to_server(LeasesService(core.leases, collector), server)
+    add_EventsServicer_to_server(EventsService(exchange), server)
+    await inspection.enable(server)
+    server.add_insecure_port(f"unix://{core.config.address}")
+    return server
+
+
+def _uuid(root: Path) -> str:
+    """The identity of this root, made once."""
+    place = root / "uuid"
+    try:
+        return place.read_text().strip()
+    except FileNotFoundError:
+        text = Path("/proc/sys/kernel/random/uuid").read_text().strip()
+        place.write_text(text + "\n")
+        return text
