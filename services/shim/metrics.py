@@ -84,7 +84,8 @@ def _v1_throttling(metrics: v1_pb2.Metrics, group: Path) -> None:
 
 
 def _v1_memory(metrics: v1_pb2.Metrics, group: Path) -> None:
-    memory, known = metrics.memory, metrics.memory.DESCRIPTOR.fields_by_name
+    memory = metrics.memory
+    known = {each.name for each in memory.DESCRIPTOR.fields if each.message_type is None}
     for name, value in _table(group / "memory.stat").items():
         total = "total_" if name.startswith("total_") else ""
         name = total + _V1_NAMES.get(name.removeprefix(total), name.removeprefix(total))
