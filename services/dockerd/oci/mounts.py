@@ -38,11 +38,14 @@ def rootfs_propagation(points: Sequence[MountPoint]) -> str:
     chosen = ""
     for point in points:
         if point.propagation in ("shared", "rshared"):
-            _require(point.source, ("shared:",), "a shared mount")
+            if not _tagged(point.source, ("shared:",)):
+                raise _not(point.source, "a shared mount")
             chosen = "shared"
         elif point.propagation in ("slave", "rslave"):
-            _require(point.source, ("shared:", "master:"), "a shared or slave mount")
-            chosen = chosen or "rslave"
+            if _tagged(point.source, ("shared:", "master:")):
+                chosen = chosen or "rslave"
+            elif point.spec.BindOptions and point.spec.BindOptions.Propagation:  # else it was our own choice
+                raise _not(point.source, "a shared or slave mount")
     return chosen
 
 
@@ -55,7 +58,8 @@ def _user_mounts(
         mounts.append(_tmpfs(os.path.normpath(destination), options.split(",")))
     for destination, source in files.items():
         if destination not in taken:
-            mounts.append(_bind(destination, source, ["rbind", "rprivate"]))
+            access = ["ro"] if host.ReadonlyRootfs else []
+            mounts.append(_bind(destination, source, ["rbind", *access, "rprivate"]))
     if shm_path:
         mounts.append(_bind("/dev/shm", shm_path, ["rbind", "rprivate"]))
     return sorted(mounts, key=lambda mount: mount["destination"].rstrip("/").count("/"))
@@ -106,10 +110,13 @@ def _adjust(mount: Mount, host: HostConfig) -> Mount:
     return mount if options is mount["options"] else {**mount, "options": options}
 
 
-def _require(source: str, wanted: tuple[str, ...], name: str) -> None:
-    mountpoint, tags = _mount_of(os.path.realpath(source))
-    if not any(tag.startswith(wanted) for tag in tags):
-        raise errdefs.InvalidArgument(f"path {source} is mounted on {mountpoint} but it is not {name}")
+def _tagged(source: str, wanted: tuple[str, ...]) -> bool:
+    return any(tag.startswith(wanted) for tag in _mount_of(os.path.realpath(source))[1])
+
+
+def _not(source: str, name: str) -> errdefs.InvalidArgument:
+    mountpoint, _ = _mount_of(os.path.realpath(source))
+    return errdefs.InvalidArgument(f"path {source} is mounted on {mountpoint} but it is not {name}")
 
 
 def _mount_of(path: str) -> tuple[str, list[str]]:

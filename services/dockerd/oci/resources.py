@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protos import errdefs
+from services.dockerd.oci.facts import facts
 from services.dockerd.schema.container import Resources, ThrottleDevice
 
 Document = dict[str, Any]
@@ -41,7 +42,7 @@ def _memory(resources: Resources) -> Document:
         memory["limit"] = resources.Memory
     if resources.MemoryReservation > 0:
         memory["reservation"] = resources.MemoryReservation
-    if resources.MemorySwap != 0 and (resources.Memory > 0 or resources.MemorySwap > 0):
+    if resources.MemorySwap > 0 or (resources.MemorySwap == -1 and facts().swap_limit):
         memory["swap"] = resources.MemorySwap
     if resources.MemorySwappiness is not None and resources.MemorySwappiness >= 0:
         memory["swappiness"] = resources.MemorySwappiness

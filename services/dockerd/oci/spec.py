@@ -71,7 +71,6 @@ def _linux(given: SpecInput) -> Document:
     chosen = security.parse(host.SecurityOpt)
     nodes, rules = devices.build(host)
     document: Document = {
-        "sysctl": sysctls.build(host, given.domainname),
         "resources": {"devices": rules, **resources.build(host)},
         "cgroupsPath": cgroup_path(given.id, host, given.defaults),
         "namespaces": namespaces.build(
@@ -80,6 +79,9 @@ def _linux(given: SpecInput) -> Document:
         "devices": nodes,
         **_paths(host, chosen),
     }
+    parameters = sysctls.build(host, given.domainname)
+    if parameters:
+        document["sysctl"] = parameters
     held = capabilities.choose(host.CapAdd, host.CapDrop, privileged=host.Privileged)
     filters = seccomp.choose(chosen.seccomp, given.defaults.seccomp_profile, held, privileged=host.Privileged)
     if filters:

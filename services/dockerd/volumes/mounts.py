@@ -60,7 +60,7 @@ def resolve(
         points |= {
             each.destination: replace(each, rw=each.rw and writable, copy=False) for each in other(reference)
         }
-    points |= {point.destination: point for point in _asked(host)}
+    points |= {point.destination: _follow_root(point, volumes.root.parent) for point in _asked(host)}
     taken = {posixpath.normpath(each) for each in host.Tmpfs or {}}
     for destination in config.Volumes or {}:
         cleaned = posixpath.normpath(destination).replace("//", "/")
@@ -76,6 +76,15 @@ def resolve(
         release(volumes, container_id, made, anonymous=True)
         raise
     return made
+
+
+def _follow_root(point: MountPoint, data_root: Path) -> MountPoint:
+    """A bind that shows the engine's own root sees mounts come and go there, unless told otherwise (as in Docker)."""
+    chosen = point.spec.BindOptions and point.spec.BindOptions.Propagation
+    source = Path(point.source)
+    if point.type == "bind" and not chosen and (data_root.is_relative_to(source) or source.is_relative_to(data_root)):
+        point.propagation = "rslave"
+    return point
 
 
 def _create(volumes: Volumes, container_id: str, point: MountPoint) -> None:
