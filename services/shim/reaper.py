@@ -43,6 +43,8 @@ class Reaper:
         self._keepers = 0
         linux.set_child_subreaper()
         os.umask(0o022)  # what a runtime inherits; files of ours name their mode
+        for number in range(32, signal.SIGRTMIN):
+            linux.heed_signal(number)
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     def spawn(

@@ -1,0 +1,42 @@
+"""A loop and a reaper for a test, and what both change of the process put back."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from services.shim.loop import Loop
+from services.shim.reaper import Reaper
+
+PR_SET_CHILD_SUBREAPER = 36
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def reaper(loop: Loop) -> Iterator[Reaper]:
+    umask = os.umask(0o077)
+    yield Reaper(loop)
+    os.umask(umask)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@pytest.fixture
+def run(loop: Loop) -> Run:
+    """Run a coroutine to its end; ten seconds are too long."""
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return loop.run_until(loop.spawn(loop.timeout(coroutine, 10)))
+
+    return run
