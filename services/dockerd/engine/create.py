@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protos import errdefs
-from protos.containerd.services.snapshots.v1 import snapshots_pb2
-from protos.containerd.types.mount_pb2 import Mount
-from services.dockerd import rootfs
+from services.dockerd import rootfs, skeleton
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
 from services.dockerd.engine import notify, runtimes, tasks
@@ -126,7 +124,7 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
         undo.callback(_discard, engine, container)
         saved = asyncio.ensure_future(asyncio.to_thread(engine.store.create, container))
         try:
-            container.rootfs = await _prepare(engine, container, image.chain_id)
+            container.rootfs = await skeleton.prepare(engine.client, container.driver, image.chain_id, container.id)
         finally:
             await asyncio.wait([saved])
         saved.result()
@@ -138,14 +136,6 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
 def _discard(engine: Engine, container: Container) -> None:
     engine.store.discard(container)
     engine.store.purge(container.id)
-
-
-async def _prepare(engine: Engine, container: Container, parent: str) -> list[Mount]:
-    """A writable snapshot on the image's; its label keeps it from collection before a record refers to it."""
-    request = snapshots_pb2.PrepareSnapshotRequest(
-        snapshotter=container.driver, key=container.id, parent=parent,
-        labels={"containerd.io/gc.root": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
-    return list((await engine.client.call(engine.client.snapshots.Prepare, request)).mounts)
 
 
 async def _populate(engine: Engine, container: Container, points: Sequence[MountPoint]) -> None:

@@ -62,9 +62,9 @@ def _document(request: Commit, config: dict[str, Any], diff_id: str) -> dict[str
 async def _diff(images: Images, request: Commit, lease: str) -> Descriptor:
     """The container's changes as a layer in the content store."""
     client, key = images.client, f"{request.container_id}-view"
-    view = snapshots_pb2.ViewSnapshotRequest(
-        snapshotter=images.snapshotter, key=key, parent=request.parent.chain_id
-    )
+    stat = snapshots_pb2.StatSnapshotRequest(snapshotter=images.snapshotter, key=request.container_id)
+    parent = (await client.call(client.snapshots.Stat, stat)).info.parent  # the skeleton is no change of the container's
+    view = snapshots_pb2.ViewSnapshotRequest(snapshotter=images.snapshotter, key=key, parent=parent)
     left = (await client.call(client.snapshots.View, view, lease=lease)).mounts
     try:
         right = await _mounts(images, request.container_id)
