@@ -63,7 +63,7 @@ async def _diff(images: Images, request: Commit, lease: str) -> Descriptor:
     """The container's changes as a layer in the content store."""
     client, key = images.client, f"{request.container_id}-view"
     stat = snapshots_pb2.StatSnapshotRequest(snapshotter=images.snapshotter, key=request.container_id)
-    parent = (await client.call(client.snapshots.Stat, stat)).info.parent  # the skeleton is no change of the container's
+    parent = (await client.call(client.snapshots.Stat, stat)).info.parent  # the image's own, or its skeleton
     view = snapshots_pb2.ViewSnapshotRequest(snapshotter=images.snapshotter, key=key, parent=parent)
     left = (await client.call(client.snapshots.View, view, lease=lease)).mounts
     try:
