@@ -38,12 +38,10 @@ def test_a_terminal_without_input(docker: Docker) -> None:
 
 
 def test_interrupt_from_the_keyboard(docker: Docker) -> None:
-    with Terminal(
-        [PROGRAM, "run", "-it", "--rm", "busybox", "sh", "-c", "echo go; sleep 600"], docker.env()
-    ) as terminal:
+    with Terminal([PROGRAM, "run", "-it", "--rm", *TRAP], docker.env()) as terminal:
         terminal.expect("go")
         terminal.send("\x03")
-        assert terminal.wait() == 130
+        assert terminal.wait() == 9
 
 
 def test_detach_keys_leave_it_running(docker: Docker, name: str) -> None:
@@ -72,7 +70,7 @@ def test_detach_keys_of_ones_own(docker: Docker, name: str) -> None:
 def test_detach_keys_without_a_sequence_are_refused(docker: Docker, name: str) -> None:
     docker.ok("run", "-dit", "--name", name, "busybox")
     with Terminal([PROGRAM, "attach", "--detach-keys", "ctrl-!", name], docker.env()) as terminal:
-        terminal.expect("(?i)invalid")
+        terminal.expect("(?i)invalid|received 400")
         assert terminal.wait() != 0
 
 

@@ -123,6 +123,7 @@ class API:
         method: str,
         path: str,
         body: object = None,
+        /,
         headers: Mapping[str, str] | None = None,
         timeout: float = TIMEOUT,
         **query: object,
@@ -136,7 +137,7 @@ class API:
         finally:
             connection.close()
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, /, **query: object) -> Any:
         reply = self("GET", with_query(path, query))
         assert reply.status == 200, (path, reply)
         return reply.json
