@@ -40,9 +40,6 @@ MS_STRICTATIME: Final = 0x1000000
 _SYS_MOVE_MOUNT: Final = 429
 _SYS_CLOSE_RANGE: Final = 436
 
-_SYS_RT_SIGACTION: Final = {"x86_64": 13, "aarch64": 134, "riscv64": 134, "ppc64le": 173, "s390x": 174}
-_SIG_IGN: Final = 1
-
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,15 +60,6 @@ def set_child_subreaper() -> None:
 
 def set_parent_death_signal(number: int) -> None:
     _prctl(PR_SET_PDEATHSIG, number)
-
-
-def heed_signal(number: int) -> None:
-    """Give a signal its default where it is ignored: for the two that libc keeps to itself and lets nobody touch."""
-    call = _SYS_RT_SIGACTION.get(os.uname().machine)
-    action = (ctypes.c_ulong * 8)()
-    if call is None or _libc.syscall(call, number, None, action, 8) < 0 or action[0] != _SIG_IGN:
-        return
-    _check(_libc.syscall(call, number, (ctypes.c_ulong * 8)(), None, 8))
 
 
 def unshare(flags: int) -> None:

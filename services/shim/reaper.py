@@ -7,6 +7,7 @@ Exits of processes nobody has asked for yet are kept while a runtime verb that m
 import fcntl
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Final, NoReturn
 from services.shim import linux
 from services.shim.loop import Future, Loop
 
-_DEFAULTS: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_ALL: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,54 +44,44 @@ class Reaper:
         self._keepers = 0
         linux.set_child_subreaper()
         os.umask(0o022)  # what a runtime inherits; files of ours name their mode
-        for number in range(32, signal.SIGRTMIN):
-            linux.heed_signal(number)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in _ALL - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python's own; a child has them back
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         loop.on_signal(signal.SIGCHLD, self.reap)
 
     def spawn(
-        self, argv: list[str], descriptors: tuple[int, ...], environment: Mapping[str, str] | None = None
+        self, argv: list[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
     ) -> Child:
-        """Start a program, found in $PATH, with nothing of ours but `descriptors`, which become its 0, 1, 2 and so on.
+        """Start a program, found in $PATH, with nothing of ours but the three descriptors.
 
         OSError where it cannot be executed.
         """
         linux.close_on_exec(3)
-        # Moved out of the way first: a source among the targets would be overwritten by an earlier dup2.
-        moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, len(descriptors)) for each in descriptors]
-        try:
-            pid = os.posix_spawnp(
-                argv[0], argv, os.environ if environment is None else environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(moved)],
-                setsigmask=(), setsigdef=_DEFAULTS,
-            )
-        finally:
-            for each in moved:
-                os.close(each)
-        return Child(pid, self.expect(pid))
+        # vfork and exec in C. posix_spawn would do, but glibc's leaves two signals ignored.
+        started = subprocess.Popen(
+            argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, close_fds=False
+        )
+        started.returncode = 0  # so that it never waits: that is ours to do
+        return Child(started.pid, self.expect(started.pid))
 
     def fork_exec(
         self,
         argv: list[str],
-        stdio: tuple[int, int, int],
+        descriptors: tuple[int, ...],
         environment: Mapping[str, str],
         prepare: Callable[[], None],
         report: int,
     ) -> Child:
-        """As `spawn`, with `prepare` run in the child first. It ends with this process.
+        """As `spawn`, with `prepare` run in the child first, and any number of descriptors.
 
         What fails before the program runs is written to `report`, and the status is 127.
         """
-        parent = os.getpid()
 
         def body() -> None:
             try:
-                linux.set_parent_death_signal(signal.SIGKILL)
-                if os.getppid() != parent:
-                    return
                 prepare()
-                for target, each in enumerate(stdio):
-                    os.dup2(each, target)
-                linux.close_on_exec(3)
+                _place(descriptors)
                 os.execvpe(argv[0], argv, environment)
             except BaseException as error:
                 os.write(report, f"{argv[0]}: {error}\n".encode())
@@ -166,11 +157,20 @@ def shell_status(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def _place(descriptors: tuple[int, ...]) -> None:
+    """Make them 0, 1, 2 and so on, and let no other pass."""
+    linux.close_on_exec(3)
+    # Out of the way first: one that lies among the targets would be overwritten.
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, len(descriptors)) for each in descriptors]
+    for target, each in enumerate(moved):
+        os.dup2(each, target)
+
+
 def _run_child(body: Callable[[], None]) -> NoReturn:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in _DEFAULTS:
+        for number in _ALL:
             if signal.getsignal(number) is not signal.SIG_DFL:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

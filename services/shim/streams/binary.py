@@ -30,17 +30,14 @@ async def start_logger(loop: Loop, reaper: Reaper, uri: Uri, namespace: str, con
     """Start the program and wait until it is ready; Unavailable where it is not."""
     argv = [uri.path, *(word for pair in uri.arguments for word in pair if word)]
     environment = {**os.environ, "CONTAINER_ID": container_id, "CONTAINER_NAMESPACE": namespace}
+    if not os.access(uri.path, os.X_OK):
+        raise Unavailable(f"log binary {uri.path} cannot be executed")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     (out_r, out_w), (err_r, err_w), (ready_r, ready_w) = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
-    try:
-        child = reaper.spawn(argv, (null, null, null, out_r, err_r, ready_w), environment)
-    except OSError as error:
-        for fd in (out_w, err_w, ready_r):
-            os.close(fd)
-        raise Unavailable(f"log binary {uri.path} cannot be started: {error.strerror}") from error
-    finally:
-        for fd in (null, out_r, err_r, ready_w):
-            os.close(fd)
+    descriptors = (null, null, null, out_r, err_r, ready_w)
+    child = reaper.fork_exec(argv, descriptors, environment, _no_preparation, null)
+    for fd in (null, out_r, err_r, ready_w):
+        os.close(fd)
     logger = Logger(child, out_w, err_w)
     try:
         await _ready(loop, ready_r, child, uri.path)
@@ -50,6 +47,10 @@ async def start_logger(loop: Loop, reaper: Reaper, uri: Uri, namespace: str, con
         reaper.signal(child.pid, signal.SIGKILL)
         raise
     return logger
+
+
+def _no_preparation() -> None:
+    """The reaper forks for it all the same: six descriptors are more than stdio."""
 
 
 async def _ready(loop: Loop, ready: int, child: Child, name: str) -> None:

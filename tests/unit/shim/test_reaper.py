@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def output(run: Run, reaper: Reaper, *argv: str) -> tuple[int, str]:
     os.close(null)
     os.close(said)
     return status, text
+
+
+@pytest.fixture
+def altered_signals() -> Iterator[None]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 async def child_exit(future: Future[Exit]) -> Exit:
@@ -41,18 +51,15 @@ def test_child_inherits_nothing_by_accident(run: Run, reaper: Reaper) -> None:
     os.close(leak)
 
 
-def test_child_has_default_signals(run: Run, reaper: Reaper) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def test_child_has_default_signals(altered_signals: None, run: Run, reaper: Reaper) -> None:
     _, status = output(run, reaper, "grep", "-E", "Sig(Blk|Ign)|Umask", "/proc/self/status")
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert status.split() == ["Umask:", "0022", "SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
 def test_descriptors_may_cross(run: Run, reaper: Reaper) -> None:
     files = [os.memfd_create(name) for name in ("a", "b", "c", "d")]
-    child = reaper.spawn(["sh", "-c", "echo 0 >&0; echo 3 >&3"], (files[3], files[1], files[2], files[0]))
+    words, placed = ["sh", "-c", "echo 0 >&0; echo 3 >&3"], (files[3], files[1], files[2], files[0])
+    child = reaper.fork_exec(words, placed, os.environ, lambda: None, files[2])
     run(child_exit(child.exit))
     assert [os.pread(fd, 10, 0) for fd in files] == [b"3\n", b"", b"", b"0\n"]
     for fd in files:
