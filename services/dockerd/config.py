@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 VERSION: Final = "28.3.0+py0.1.0"
 """The Docker release whose API this is, as clients gate on it, and our own behind the plus."""
 
+BUILD: Final = "unknown"
+
 DEFAULT_FILE: Final = "/etc/docker/daemon.json"
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 MAX_SOCKET_PATH: Final = 107
@@ -205,6 +207,8 @@ def _frozen(option: Option, value: Any) -> Any:
         return Path(value).resolve()
     if option.field == "exec_root":
         return Path(value).absolute()
+    if option.field == "hosts":
+        return tuple(host or DEFAULT_HOST for host in value)
     return tuple(value) if isinstance(value, list) else value
 
 

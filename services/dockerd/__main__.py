@@ -1,0 +1,111 @@
+"""dockerd: flags, checks, locks, signals, exit code. What it serves: server.py.
+
+docker-containerd is spawned before the heavy imports, so that both boot at once.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from protos.errdefs import EngineError
+from services.dockerd import config, lock, process, requirements
+from services.dockerd.config import Config
+from services.dockerd.remote import launch
+
+NAME: Final = "dockerd"
+READY_FD: Final = "DOCKERD_READY_FD"
+"""Environment: a descriptor that gets `ready` or `failed: <reason>`, one line. NOTIFY_SOCKET is honoured too."""
+
+
+def main() -> int:
+    gc.disable()  # until everything is loaded; server.py turns it on again
+    process.set_title(NAME, [NAME, *sys.argv[1:]])
+    try:
+        asked = config.parse(sys.argv[1:])
+        if asked.help:
+            return _print(_usage())
+        if asked.version:
+            return _print(f"Docker version {config.VERSION}, build {config.BUILD}")
+        if asked.validate:
+            return _print("configuration OK")
+        return _run(asked.config, _teller())
+    except (EngineError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _usage() -> str:
+    from services.dockerd.manual import text  # only for people
+
+    return text()
+
+
+def _run(settings: Config, tell: Callable[[str], None]) -> int:
+    with ExitStack() as stack:
+        try:
+            _prepare(settings, stack)
+            contained = launch.begin(settings)
+        except (EngineError, OSError) as error:
+            tell(f"failed: {error}")
+            raise
+        launch.raise_limits()
+        import asyncio  # from here on the imports cost more than all of the above
+
+        from services.dockerd import server
+
+        return asyncio.run(server.run(settings, contained, tell))
+
+
+def _prepare(settings: Config, stack: ExitStack) -> None:
+    """Everything that may refuse the start, before anything is started."""
+    os.umask(0o022)
+    requirements.check(settings)
+    process.limit_arenas(2)
+    process.become_subreaper()
+    settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stack.callback(os.close, lock.hold(settings.data_root))
+    if settings.pidfile:
+        lock.write_pid(Path(settings.pidfile))
+        stack.callback(lock.remove_pid, Path(settings.pidfile))
+    if settings.oom_score_adjust:
+        Path("/proc/self/oom_score_adj").write_text(str(settings.oom_score_adjust))
+
+
+def _teller() -> Callable[[str], None]:
+    """Who hears how the start went: once, then the descriptor is closed."""
+    descriptor = int(os.environ.pop(READY_FD, "-1"))
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if descriptor >= 0:
+        os.set_inheritable(descriptor, False)
+
+    def tell(word: str) -> None:
+        nonlocal descriptor
+        if descriptor >= 0:
+            os.write(descriptor, word.replace("\n", " ").encode() + b"\n")
+            os.close(descriptor)
+            descriptor = -1
+        if address:
+            _notify(address, "READY=1" if word == "ready" else f"STATUS={word}")
+
+    return tell
+
+
+def _notify(address: str, text: str) -> None:
+    """systemd's sd_notify."""
+    import socket  # loaded by then
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""What `docker info` shows: the engine's counts, its configuration, and what the kernel offers containers."""
+
+import asyncio
+import os
+import platform
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from services.dockerd import versions
+from services.dockerd.config import VERSION, Config
+from services.dockerd.container.state import Status
+from services.dockerd.engine.engine import Engine
+from services.dockerd.oci.facts import Facts, facts
+from services.dockerd.versions import Program
+from services.dockerd.web.context import Version
+
+INDEX: Final = "https://index.docker.io/v1/"
+LOG_DRIVERS: Final = ("json-file", "none")
+NETWORK_DRIVERS: Final = ("bridge", "host", "null")
+
+
+async def info(engine: Engine, asked: Version) -> dict[str, Any]:
+    """The reply of GET /info."""
+    config = engine.config
+    containerd, runc, tini = await asyncio.gather(
+        versions.containerd(engine.client), versions.runtime(config), versions.init(config)
+    )
+    document = {
+        "ID": engine_id(config.data_root),
+        **_counts(engine),
+        **_storage(config),
+        "Plugins": {
+            "Volume": ["local"], "Network": list(NETWORK_DRIVERS), "Authorization": None, "Log": list(LOG_DRIVERS),
+        },
+        **_abilities(facts()),
+        **_process(engine),
+        **_machine(),
+        **_settings(config),
+        "CgroupDriver": "systemd" if engine.defaults.systemd_cgroup else "cgroupfs",
+        "CgroupVersion": str(facts().cgroup_version),
+        "Swarm": {
+            "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": "",
+            "RemoteManagers": None,
+        },
+        "ContainerdCommit": _commit(containerd),
+        "RuncCommit": _commit(runc),
+        "InitCommit": _commit(tini),
+        "SecurityOptions": list(_security(config, facts())),
+        "Warnings": list(_warnings(config, facts())) or None,
+    }
+    return document | (_recent(config) if asked >= (1, 44) else _old())
+
+
+def engine_id(data_root: Path) -> str:
+    """An id that stays with the data root."""
+    path = data_root / "engine-id"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(str(uuid.uuid4()))
+        fresh.rename(path)
+    return path.read_text().strip()
+
+
+def _counts(engine: Engine) -> dict[str, Any]:
+    states = [container.state.status for container in engine.containers]
+    paused = states.count(Status.PAUSED)
+    running = states.count(Status.RUNNING) + states.count(Status.RESTARTING)
+    return {
+        "Containers": len(states),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(states) - running - paused,
+        "Images": len(engine.images.by_id),
+    }
+
+
+def _storage(config: Config) -> dict[str, Any]:
+    if config.containerd_snapshotter != "overlayfs":
+        return {"Driver": config.storage_driver, "DriverStatus": None}
+    status = [
+        ["Backing Filesystem", _filesystem(config.data_root)], ["Supports d_type", "true"],
+        ["Using metacopy", "false"], ["Native Overlay Diff", "true"], ["userxattr", "false"],
+    ]
+    return {"Driver": "overlay2", "DriverStatus": status}
+
+
+def _filesystem(path: Path) -> str:
+    """Type of the file system that holds `path`, from the mount table."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == wanted:
+            return fields[fields.index("-") + 1]
+    return "unknown"
+
+
+def _abilities(kernel: Facts) -> dict[str, bool]:
+    return {
+        "MemoryLimit": kernel.memory_limit,
+        "SwapLimit": kernel.swap_limit,
+        "CpuCfsPeriod": kernel.cpu_cfs,
+        "CpuCfsQuota": kernel.cpu_cfs,
+        "CPUShares": kernel.cpu_shares,
+        "CPUSet": kernel.cpuset,
+        "PidsLimit": kernel.pids_limit,
+        "OomKillDisable": kernel.oom_kill_disable,
+        "IPv4Forwarding": _forwarding(),
+    }
+
+
+def _forwarding() -> bool:
+    return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+
+
+def _process(engine: Engine) -> dict[str, Any]:
+    return {
+        "Debug": engine.config.debug,
+        "NFd": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "NGoroutines": len(asyncio.all_tasks()) + threading.active_count(),
+        "SystemTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "NEventsListener": engine.events.followers,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    release = platform.freedesktop_os_release()
+    return {
+        "KernelVersion": platform.release(),
+        "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
+        "OSVersion": release.get("VERSION_ID", ""),
+        "OSType": "linux",
+        "Architecture": platform.machine(),
+        "NCPU": len(os.sched_getaffinity(0)),
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "Name": platform.node(),
+    }
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    mirrors = list(config.registry_mirrors)
+    index = {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
+    networks = [each for each in config.insecure_registries if "/" in each]
+    names = {
+        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False}
+        for name in config.insecure_registries if name not in networks
+    }
+    pools = [{"Base": base, "Size": size} for base, size in config.default_address_pools]
+    return {
+        "DockerRootDir": str(config.data_root),
+        "LoggingDriver": config.log_driver,
+        "IndexServerAddress": INDEX,
+        "RegistryConfig": {
+            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *networks],
+            "IndexConfigs": {"docker.io": index, **names},
+            "Mirrors": mirrors,
+        },
+        "GenericResources": None,
+        "HttpProxy": os.environ.get("HTTP_PROXY", ""),
+        "HttpsProxy": os.environ.get("HTTPS_PROXY", ""),
+        "NoProxy": os.environ.get("NO_PROXY", ""),
+        "Labels": list(config.labels),
+        "ExperimentalBuild": False,
+        "ServerVersion": VERSION,
+        "Runtimes": {name: _runtime(name, config) for name in ("io.containerd.runc.v2", *config.runtimes)},
+        "DefaultRuntime": config.default_runtime,
+        "LiveRestoreEnabled": config.live_restore,
+        "Isolation": "",
+        "InitBinary": config.init_path or "docker-init",
+        "ProductLicense": "Community Engine",
+        **({"DefaultAddressPools": pools} if pools else {}),
+    }
+
+
+def _runtime(name: str, config: Config) -> dict[str, Any]:
+    found = config.runtimes.get(name)
+    if found is None:
+        return {"path": "runc"}
+    if found.type:
+        return {"runtimeType": found.type, "options": dict(found.options)}
+    return {"path": found.path} | ({"runtimeArgs": list(found.args)} if found.args else {})
+
+
+def _commit(program: Program) -> dict[str, str]:
+    shown = program.commit or program.version
+    return {"ID": shown, "Expected": shown}
+
+
+def _security(config: Config, kernel: Facts) -> Iterator[str]:
+    if kernel.apparmor:
+        yield "name=apparmor"
+    if kernel.seccomp:
+        yield f"name=seccomp,profile={config.seccomp_profile or 'builtin'}"
+    if config.default_cgroupns_mode == "private" or (not config.default_cgroupns_mode and kernel.cgroup_version == 2):
+        yield "name=cgroupns"
+    if config.no_new_privileges:
+        yield "name=no-new-privileges"
+
+
+def _warnings(config: Config, kernel: Facts) -> Iterator[str]:
+    for host in config.hosts:
+        if host.startswith("tcp://"):
+            yield (
+                f"WARNING: API is accessible on http://{host.removeprefix('tcp://')} without encryption.\n"
+                "         Access to the remote API is equivalent to root access on the host.\n"
+                "         Listen on a unix socket, and reach it from afar by ssh."
+            )
+    lacking = {
+        "memory limit": kernel.memory_limit,
+        "swap limit": kernel.swap_limit,
+        "oom kill disable": kernel.oom_kill_disable or kernel.cgroup_version == 2,
+        "cpu cfs quota": kernel.cpu_cfs,
+        "cpu cfs period": kernel.cpu_cfs,
+        "cpu shares": kernel.cpu_shares,
+        "cpuset": kernel.cpuset,
+        "pids limit": kernel.pids_limit,
+    }
+    yield from (f"WARNING: No {name} support" for name, there in lacking.items() if not there)
+    if not _forwarding():
+        yield "WARNING: IPv4 forwarding is disabled"
+
+
+def _recent(config: Config) -> dict[str, Any]:
+    return {
+        "CDISpecDirs": [],
+        "FirewallBackend": {"Driver": "iptables"},
+        "Containerd": {
+            "Address": config.containerd_address,
+            "Namespaces": {"Containers": config.containerd_namespace, "Plugins": "plugins.moby"},
+        },
+    }
+
+
+def _old() -> dict[str, Any]:
+    """Keys that newer versions have no more."""
+    return {"KernelMemory": False, "KernelMemoryTCP": False, "BridgeNfIptables": True, "BridgeNfIp6tables": True}

@@ -1,0 +1,69 @@
+"""One daemon per data root and per pid file: a lock that dies with its holder, and a pid file for people and tools."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from protos.errdefs import AlreadyExists
+
+NAME = "dockerd.lock"
+
+
+def hold(data_root: Path) -> int:
+    """Lock the data root, made if it is missing; the descriptor holds the lock. AlreadyExists says who has it."""
+    data_root.mkdir(mode=0o710, parents=True, exist_ok=True)
+    descriptor = os.open(data_root / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode().strip()
+        os.close(descriptor)
+        raise AlreadyExists(
+            f"failed to start daemon: data root {data_root} is in use by dockerd with PID {holder or 'unknown'}: "
+            "stop it, or choose another --data-root"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def write_pid(path: Path) -> None:
+    """Write our pid; AlreadyExists where the file names a daemon that lives. A stale file is replaced."""
+    pid = living(path)
+    if pid:
+        raise AlreadyExists(
+            f"failed to start daemon, ensure docker is not running or delete {path}: process with PID {pid} is still "
+            "running"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(str(os.getpid()))
+    fresh.rename(path)
+
+
+def remove_pid(path: Path) -> None:
+    """Remove the file if it is still ours."""
+    if _read(path) == os.getpid():
+        path.unlink(missing_ok=True)
+
+
+def living(path: Path) -> int:
+    """The daemon a pid file names, 0 where there is none: a number that went to another program since is stale."""
+    pid = _read(path)
+    if not pid or pid == os.getpid():
+        return 0
+    try:
+        comm = Path(f"/proc/{pid}/comm").read_text().strip()
+        started = Path(f"/proc/{pid}").stat().st_mtime
+        written = path.stat().st_mtime
+    except OSError:
+        return 0
+    # Who wrote the file was there before it; a second's grace for coarse clocks.
+    return pid if comm == "dockerd" and started <= written + 1 else 0
+
+
+def _read(path: Path) -> int:
+    try:
+        return int(path.read_text().strip() or 0)
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,34 @@
+"""dockerd's log: lines of key=value on standard error, with the request they belong to."""
+
+import contextvars
+import logging
+import sys
+import time
+from typing import Final
+
+request_var: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="")
+"""Id of the API request under way; set in web/app.py."""
+
+_LEVELS: Final = {"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL", "panic": "CRITICAL"}
+
+
+class Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        request = request_var.get()
+        scope = f" request={request}" if request else ""
+        line = (
+            f"time={stamp}.{int(record.msecs):03}Z level={record.levelname.lower()} module={record.name}{scope}"
+            f" msg={record.getMessage()}"
+        )
+        return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
+
+
+def configure(level: str) -> None:
+    """Send all loggers to standard error; a reader that went away is not an error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=_LEVELS.get(level, level.upper()), handlers=[handler], force=True)
+    logging.raiseExceptions = False
+    for noisy in ("asyncio", "grpc", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

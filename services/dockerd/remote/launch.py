@@ -1,0 +1,114 @@
+"""Starting docker-containerd, and finding one that runs already. Synchronous and light: `__main__` calls it before the
+heavy imports, so that docker-containerd boots beside them. Watching and restarting: supervisor.py.
+"""
+
+import os
+import resource
+import shutil
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protos.errdefs import Unavailable
+from services.dockerd.config import Config
+
+PROGRAM: Final = "docker-containerd"
+_PRIVATE: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "DOCKERD_READY_FD")
+"""Variables that are meant for dockerd alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A docker-containerd: our child with a pipe that tells when it is ready, or one that we found (`ready` -1)."""
+
+    pid: int
+    pidfd: int
+    ready: int = -1
+
+    @property
+    def ours(self) -> bool:
+        return self.ready >= 0
+
+
+def begin(config: Config) -> Process | None:
+    """Adopt the docker-containerd of this exec root or start one; None where `--containerd` names another."""
+    return None if config.containerd else find(config.containerd_address) or launch(config)
+
+
+def find(address: str) -> Process | None:
+    """Who listens on `address` now, held by a pidfd.
+
+    The kernel says who it is and the open connection that it lives, so that no number is ever mistaken for a process.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address)
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            pid = struct.unpack("3i", credentials)[0]
+            return Process(pid, os.pidfd_open(pid))
+        except OSError:
+            return None
+
+
+def launch(config: Config) -> Process:
+    """Start docker-containerd as a session of its own; Unavailable where the program is missing."""
+    arguments = command(config)
+    for directory in (config.data_root / "containerd", config.exec_root / "containerd"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+    # Fewer malloc arenas keep the pages of its warm children shared.
+    environment.setdefault("MALLOC_ARENA_MAX", "1")
+    os.set_inheritable(writing, True)
+    try:
+        pid = os.posix_spawn(
+            arguments[0], [*arguments, "--ready-fd", str(writing)], environment,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+            setsid=True, setsigmask=(), setsigdef=range(1, 32),
+        )
+    except OSError as error:
+        os.close(reading)
+        raise Unavailable(f"cannot start {arguments[0]}: {error.strerror}") from error
+    finally:
+        os.close(writing)
+    restore_limits(pid)
+    return Process(pid, os.pidfd_open(pid), reading)
+
+
+def command(config: Config) -> list[str]:
+    containerd = "containerd"
+    level = {"trace": "debug", "panic": "fatal"}.get(config.log_level, config.log_level)
+    return [
+        program(),
+        "--root", str(config.data_root / containerd),
+        "--state", str(config.exec_root / containerd),
+        "--address", config.containerd_address,
+        "--log-level", "debug" if config.debug else level,
+    ]
+
+
+def program() -> str:
+    """docker-containerd beside this program, or in PATH."""
+    beside = Path(sys.argv[0]).absolute().parent / PROGRAM
+    if beside.exists():
+        return str(beside)
+    found = shutil.which(PROGRAM)
+    if not found:
+        raise Unavailable(f"{PROGRAM} is neither beside {sys.argv[0]} nor in PATH: install the package again")
+    return found
+
+
+_FILES: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def raise_limits() -> None:
+    """As many open files for dockerd as it may have."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES[1], _FILES[1]))
+
+
+def restore_limits(pid: int) -> None:
+    """Containers inherit what dockerd was started with, not what it raised for itself."""
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, _FILES)

@@ -1,0 +1,142 @@
+"""Keeps docker-containerd running: adopts or starts it, watches it by pidfd, restarts it, and ends it last.
+
+It is nobody's hostage: a dockerd that dies leaves it running, the next one adopts it. Containers outlive both.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from typing import Final
+
+from protos.errdefs import EngineError, Unavailable
+from services.dockerd.config import Config
+from services.dockerd.remote import launch
+from services.dockerd.remote.launch import Process
+
+log = logging.getLogger("supervisor")
+
+START: Final = 60.0
+"""Seconds docker-containerd has to say that it is ready."""
+STOP: Final = 20.0
+LASTING: Final = 10.0
+"""Seconds after which a process counts as healthy, and the next restart is quick again."""
+_DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Supervisor:
+    def __init__(self, config: Config, process: Process | None) -> None:
+        self.config = config
+        self.process = process
+        """None where `--containerd` names one that is not ours to keep."""
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Wait until docker-containerd serves; Unavailable with its own reason where it cannot."""
+        if self.process is None:
+            return
+        if self.process.ours:
+            await self._ready(self.process)
+        else:
+            log.info("docker-containerd adopted pid=%d", self.process.pid)
+        self._watch = asyncio.create_task(self._keep(), name="supervisor")
+
+    async def stop(self) -> None:
+        """End docker-containerd, as the last of all."""
+        if self._watch:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        process, self.process = self.process, None
+        if process is None:
+            return
+        signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(ended(process), STOP)
+        except TimeoutError:
+            log.error("docker-containerd does not stop, killed pid=%d", process.pid)
+            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+            await ended(process)
+        _bury(process)
+
+    async def _ready(self, process: Process) -> None:
+        """Read the word of a child; where it refuses, end what is left of it."""
+        try:
+            word = await asyncio.wait_for(_line(process.ready), START)
+        except TimeoutError:
+            word = f"failed: it is not ready after {START:.0f} s"
+        if word == "ready":
+            log.info("docker-containerd started pid=%d", process.pid)
+            return
+        signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        await ended(process)
+        _bury(process)
+        self.process = None
+        reason = word.removeprefix("failed: ") or "it ended without a word, see its log above"
+        raise Unavailable(f"failed to start docker-containerd: {reason}")
+
+    async def _keep(self) -> None:
+        """Restart docker-containerd whenever it ends, at once the first time, then with growing pauses."""
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            if self.process:
+                since = loop.time()
+                await ended(self.process)
+                log.error("docker-containerd ended pid=%d status=%s", self.process.pid, _bury(self.process))
+                self.process = None
+                if loop.time() - since > LASTING:
+                    tries = 0
+            await asyncio.sleep(_DELAYS[min(tries, len(_DELAYS) - 1)])
+            tries += 1
+            try:
+                self.process = launch.begin(self.config)
+                if self.process and self.process.ours:
+                    await self._ready(self.process)
+            except EngineError as error:
+                log.error("docker-containerd not restarted, trying again error=%s", error)
+
+
+async def ended(process: Process) -> None:
+    """Wait for the end of a process, child or not."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    loop.add_reader(process.pidfd, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(process.pidfd)
+
+
+def _bury(process: Process) -> str:
+    """Reap a process that has ended; how it ended, or "" for one that was not our child."""
+    try:
+        found = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
+    except ChildProcessError:
+        found = None
+    os.close(process.pidfd)
+    if not found:
+        return ""
+    return str(found.si_status) if found.si_code == os.CLD_EXITED else signal.Signals(found.si_status).name
+
+
+async def _line(descriptor: int) -> str:
+    """The first line of a pipe, which is closed then; "" where it ends before."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(descriptor, False)
+    done = loop.create_future()
+    data = b""
+
+    def read() -> None:
+        nonlocal data
+        piece = os.read(descriptor, 4096)
+        data += piece
+        if (not piece or b"\n" in data) and not done.done():
+            done.set_result(None)
+
+    loop.add_reader(descriptor, read)
+    try:
+        await done
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return data.partition(b"\n")[0].decode(errors="replace")

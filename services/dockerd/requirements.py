@@ -1,0 +1,77 @@
+"""What this machine must have before anything is started: each thing that is missing with the way to get it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from protos.errdefs import FailedPrecondition
+from services.dockerd.config import Config
+
+CONTROLLERS: Final = ("devices", "memory", "cpu", "freezer", "pids")
+"""Of cgroup v1; v2 has devices and freezer built in."""
+
+
+def check(config: Config) -> None:
+    """FailedPrecondition listing all that is missing."""
+    if os.geteuid() != 0:
+        raise FailedPrecondition("dockerd needs to be started with root privileges: run it with sudo or as root")
+    missing = [*_programs(config), *_kernel(config)]
+    if missing:
+        raise FailedPrecondition("this machine lacks what dockerd needs:\n  " + "\n  ".join(missing))
+
+
+def _programs(config: Config) -> Iterator[str]:
+    runtime = config.runtimes[config.default_runtime]
+    if not runtime.type and not shutil.which(runtime.path or config.default_runtime):
+        yield f"OCI runtime {runtime.path}: apt-get install runc, or choose another by --default-runtime"
+    if config.init and not init_program(config):
+        yield "docker-init for --init: apt-get install tini, or give its place by --init-path"
+    if config.iptables and config.bridge != "none" and not shutil.which("iptables-restore", path=SYSTEM_PATH):
+        yield "iptables: apt-get install iptables, or start with --iptables=false"
+
+
+SYSTEM_PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def init_program(config: Config) -> str:
+    """Path of docker-init, "" where there is none."""
+    return shutil.which(config.init_path or "docker-init", path=SYSTEM_PATH) or ""
+
+
+def _kernel(config: Config) -> Iterator[str]:
+    yield from _cgroups()
+    if config.containerd_snapshotter == "overlayfs" and not _filesystem("overlay"):
+        yield "overlayfs: modprobe overlay, a kernel with CONFIG_OVERLAY_FS, or --storage-driver vfs"
+
+
+def _cgroups() -> Iterator[str]:
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    kinds = {fields[fields.index("-") + 1]: fields[4] for fields in mounts}
+    if "cgroup" not in kinds:
+        if "cgroup2" not in kinds:
+            yield "cgroups: mount -t cgroup2 none /sys/fs/cgroup"
+        return
+    mounted = {name for fields in mounts if fields[fields.index("-") + 1] == "cgroup" for name in fields[-1].split(",")}
+    for name in CONTROLLERS:
+        if name not in mounted:
+            place = f"/sys/fs/cgroup/{name}"
+            yield f"cgroup controller {name}: mkdir -p {place} && mount -t cgroup -o {name} cgroup {place}"
+
+
+def _filesystem(name: str) -> bool:
+    return name in Path("/proc/filesystems").read_text().split() or _modprobe(name)
+
+
+def links(error: OSError) -> FailedPrecondition:
+    """Why the kernel made no network device. Asked only once it refused: looking for it beforehand takes longer."""
+    return FailedPrecondition(
+        f"this kernel makes no network devices for containers ({error.strerror}): modprobe -a bridge veth, a kernel "
+        "with CONFIG_BRIDGE and CONFIG_VETH, or start with --bridge none"
+    )
+
+
+def _modprobe(name: str) -> bool:
+    program = shutil.which("modprobe", path=SYSTEM_PATH)
+    return bool(program) and os.spawnl(os.P_WAIT, str(program), "modprobe", "-q", name) == 0

@@ -1,0 +1,178 @@
+"""dockerd's life: numbered phases up on one exit stack, the same back down with a deadline. Wiring, nothing else."""
+
+import asyncio
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from protos.errdefs import EngineError
+from services.dockerd import log as logs
+from services.dockerd import requirements
+from services.dockerd.config import VERSION, Config
+from services.dockerd.engine import assemble, monitor, restore, shutdown
+from services.dockerd.engine.engine import Engine
+from services.dockerd.events import Journal
+from services.dockerd.images.store import Images
+from services.dockerd.network.controller import Controller
+from services.dockerd.orphans import Orphans
+from services.dockerd.remote.client import Client
+from services.dockerd.remote.launch import Process
+from services.dockerd.remote.supervisor import Supervisor
+from services.dockerd.volumes.store import Volumes
+from services.dockerd.web import heads
+from services.dockerd.web.fast import Fast
+from services.dockerd.web.late import Late
+from services.dockerd.web.listeners import open_all
+from services.dockerd.web.serve import Web
+
+log = logging.getLogger("server")
+
+_SWITCH: Final = sys.getswitchinterval()
+STOP: Final = 60
+"""Seconds beyond the containers' own time that a stop may take before it dumps all stacks and ends by force."""
+
+
+async def run(config: Config, contained: Process | None, tell: Callable[[str], None]) -> int:
+    """Serve until a signal; `contained` is the docker-containerd that `launch.begin` gave. The exit code."""
+    # While a thread loads the application, the loop is not to wait for its turn.
+    sys.setswitchinterval(0.0005)
+    logs.configure("debug" if config.debug else config.log_level)
+    stop = _signals()
+    try:
+        async with serve(config, contained):
+            tell("ready")
+            log.info("Daemon has completed initialization version=%s", VERSION)
+            await stop.wait()
+            log.info("stopping")
+            _deadline(config)
+    except (EngineError, OSError) as error:
+        tell(f"failed: {error}")
+        log.critical("failed to start daemon: %s", error)
+        return 1
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return 0
+
+
+@asynccontextmanager
+async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engine]:
+    """The running engine; everything that was started is stopped in reverse."""
+    async with AsyncExitStack() as stack:
+        # 1. docker-containerd, which has been booting beside our imports.
+        supervisor = Supervisor(config, contained)
+        stack.push_async_callback(supervisor.stop)
+        stack.enter_context(Orphans())
+        # 2. Sockets, so that clients queue from now on.
+        listeners = open_all(config.hosts, config.group)
+        for listener in listeners:
+            stack.callback(listener.close)
+        # 3. The engine's parts, from disk and from docker-containerd.
+        client = Client(config.containerd_address, config.containerd_namespace)
+        stack.push_async_callback(client.close)
+        engine, network, images = _assemble(config, client, stack)
+        restore.load(engine)
+        app = Late(lambda: _application(engine))
+        app.begin()
+        await supervisor.start()
+        stack.push_async_callback(images.stop)
+        await images.start()
+        # 4. The network: what lives is adopted.
+        stack.push_async_callback(_end_network, engine, network)
+        try:
+            await network.start(assemble.live(engine))
+        except OSError as error:
+            raise requirements.links(error) from error
+        # 5. Containers: what ended meanwhile is told, what runs is watched.
+        stack.push_async_callback(_end_background, engine)
+        monitor.start(engine)
+        await restore.restore(engine)
+        # 6. The API.
+        fast = Fast(heads.common(VERSION))
+        web = Web(app, fast, listeners)
+        stack.push_async_callback(web.stop)
+        await web.start()
+        # 7. Policies, and what can wait.
+        engine.spawn(restore.resume(engine), "policies")
+        engine.spawn(_settle(app), "settle")
+        yield engine
+        web.refuse()
+        await shutdown.shutdown(engine)
+
+
+def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[Engine, Controller, Images]:
+    journal = stack.enter_context(closing(Journal(config.data_root).open()))
+    volumes = stack.enter_context(closing(Volumes(config.data_root / "volumes")))
+    volumes.emit = lambda action, name, attributes: journal.publish("volume", action, name, attributes)
+    volumes.load()
+
+    def tell(action: str, network: str, attributes: dict[str, str]) -> None:
+        journal.publish("network", action, network, attributes)
+
+    controller = Controller(config.network, tell)
+    images = Images(client, config.containerd_snapshotter)
+    return assemble.assemble(config, client, images, controller, volumes, journal), controller, images
+
+
+def _application(engine: Engine) -> ASGIApp:
+    from services.dockerd.web import app, routes  # FastAPI: loaded in a thread, after what the start needs
+
+    return app.build(engine, routes.routers())
+
+
+async def _settle(app: Late) -> None:
+    """Once everything is loaded: what is there now stays, so the collector need not look at it again."""
+    await app.begin()
+    sys.setswitchinterval(_SWITCH)
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+async def _end_network(engine: Engine, network: Controller) -> None:
+    """Containers that go on running keep their network: with live restore, and when a start has failed."""
+    await network.stop(keep=engine.config.live_restore or not engine.closing)
+
+
+async def _end_background(engine: Engine) -> None:
+    for task in list(engine.background):
+        task.cancel()
+    await asyncio.gather(*engine.background, return_exceptions=True)
+
+
+def _signals() -> asyncio.Event:
+    """SIGTERM and SIGINT set the event, a second one ends at once; SIGUSR1 prints the stacks of threads and tasks."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def ask(number: int) -> None:
+        if stop.is_set():
+            log.critical("second signal, ending at once: containers go on running")
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number)
+    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
+    faulthandler.register(signal.SIGUSR1, chain=True)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading daemon.json is not implemented yet")
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    return stop
+
+
+def _dump_tasks() -> None:
+    for task in asyncio.all_tasks():
+        task.print_stack()
+
+
+def _deadline(config: Config) -> None:
+    """A stop that hangs says where, and ends."""
+    if config.shutdown_timeout >= 0:
+        faulthandler.dump_traceback_later(config.shutdown_timeout + STOP, exit=True)
