@@ -70,8 +70,8 @@ def usage(status: int, message: str = "") -> NoReturn:
 
 def serve_binding(values: dict[str, Any]) -> int:
     """The original's life: one binding, readiness on descriptor 3."""
+    from protos.binding import PROTOCOLS, Binding
     from services.proxy import linux
-    from services.proxy.binding import PROTOCOLS, Binding
     from services.proxy.loop import Loop
     from services.proxy.proxy import Proxy
 
@@ -95,8 +95,8 @@ def serve_binding(values: dict[str, Any]) -> int:
 
 def serve_container(values: dict[str, Any], spellings: list[str]) -> int:
     """All ports of one container, with a control socket if it has a path."""
+    from protos.binding import parse
     from services.proxy import linux
-    from services.proxy.binding import parse
     from services.proxy.control import Control
     from services.proxy.loop import Loop
     from services.proxy.proxy import Proxy

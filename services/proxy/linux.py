@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Final
 
-from services.proxy.binding import Binding
+from protos.binding import Binding
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15

@@ -3,9 +3,9 @@
 import socket
 from collections.abc import Iterable
 
+from protos.binding import Binding
 from protos.errdefs import NotFound
 from services.proxy import linux, sctp, tcp, udp
-from services.proxy.binding import Binding
 from services.proxy.loop import Loop
 
 Forward = tcp.Forward | udp.Forward

@@ -9,9 +9,9 @@ from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from protos.binding import Binding
 from protos.errdefs import NotFound
 from protos.proxy.v1 import proxy_pb2
-from services.proxy.binding import Binding
 from services.proxy.proxy import Proxy
 from services.proxy.rpc import Connection, Method
 

@@ -14,8 +14,8 @@ import os
 import socket
 from typing import Final
 
+from protos.binding import Binding
 from services.proxy import linux
-from services.proxy.binding import Binding
 from services.proxy.loop import IN, OUT, Loop, report
 
 BUFFER: Final = 1 << 16

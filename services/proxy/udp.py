@@ -9,8 +9,8 @@ import socket
 import time
 from typing import Any, Final
 
+from protos.binding import Binding
 from services.proxy import linux
-from services.proxy.binding import Binding
 from services.proxy.loop import IN, Loop, report
 
 FLOW_SECONDS: Final = 90.0

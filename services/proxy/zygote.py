@@ -15,8 +15,8 @@ import socket
 import sys
 from typing import Any, Final
 
+from protos.binding import Binding, spell
 from services.proxy import linux
-from services.proxy.binding import Binding, spell
 from services.proxy.control import Control
 from services.proxy.loop import Loop
 from services.proxy.proxy import Proxy

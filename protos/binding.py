@@ -1,4 +1,7 @@
-"""One published port, and its spelling on a command line: `0.0.0.0:8080->172.17.0.2:80/tcp`, with ranges. Pure."""
+"""One published port, and how a docker-proxy's command line spells it: `0.0.0.0:8080->172.17.0.2:80/tcp`, with ranges.
+
+Shared since a new dockerd learns from the command lines of living proxies what they publish.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -43,17 +46,18 @@ def parse(text: str) -> Iterator[Binding]:
 
 def spell(bindings: Iterable[Binding]) -> list[str]:
     """The shortest spellings that `parse` turns back into `bindings`: neighbours become ranges."""
-    spelled: list[str] = []
-    first: Binding | None = None
-    count = 0
+    return [_spell(first, count) for first, count in runs(bindings)]
+
+
+def runs(bindings: Iterable[Binding]) -> list[tuple[Binding, int]]:
+    """Neighbours taken together: the first of each run of consecutive ports, and how many they are."""
+    found: list[tuple[Binding, int]] = []
     for binding in bindings:
-        if first and binding.follows(first, count):
-            count += 1
-            continue
-        if first:
-            spelled.append(_spell(first, count))
-        first, count = binding, 1
-    return [*spelled, _spell(first, count)] if first else spelled
+        if found and binding.follows(*found[-1]):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((binding, 1))
+    return found
 
 
 def _spell(first: Binding, count: int) -> str:

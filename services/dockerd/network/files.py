@@ -1,0 +1,68 @@
+"""Writes a container's hostname, hosts and resolv.conf, and edits its hosts file as neighbours come and go."""
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.dockerd.network import hosts
+from services.dockerd.network.config import NetworkConfig
+from services.dockerd.network.request import Request
+from services.dockerd.network.sandbox import Sandbox
+
+HOSTS: Path = Path("/etc/hosts")
+
+
+def write(sandbox: Sandbox, request: Request, config: NetworkConfig, gateway: str) -> None:
+    """All three, anew for each start; in place, since a bind mount holds the file, not its name."""
+    host = request.host
+    on_host = sandbox.mode == "host"
+    hostname = request.hostname or (socket.gethostname() if on_host else request.container_id[:12])
+    full = f"{hostname}.{request.domainname}" if request.domainname and not on_host else hostname
+    sandbox.hostname_path.write_text(full + "\n")
+    extra = hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ip or gateway)
+    if on_host:
+        sandbox.hosts_path.write_text(_read(HOSTS) + hosts.render(extra))
+    else:
+        own = [
+            hosts.own_record(str(endpoint.address), hostname, request.domainname)
+            for endpoint in sandbox.endpoints
+            if endpoint.address
+        ]
+        sandbox.hosts_path.write_text(hosts.hosts([*extra, *own]))
+    servers, search, options = (
+        host.Dns or config.dns,
+        host.DnsSearch or config.dns_search,
+        host.DnsOptions or config.dns_opts,
+    )
+    if on_host and not (servers or search or options):
+        sandbox.resolv_conf_path.write_text(_read(hosts.HOST_FILE))
+    else:
+        upstream = _read(hosts.HOST_FILE) if on_host else hosts.upstream()
+        sandbox.resolv_conf_path.write_text(
+            hosts.resolv_conf(upstream, servers, search, options, loopback=on_host, ipv6=on_host)
+        )
+
+
+def add_records(path: Path, records: Sequence[hosts.Record]) -> None:
+    """Add lines for neighbours."""
+    if records:
+        with path.open("a") as file:
+            file.write(hosts.render(records))
+
+
+def remove_records(path: Path, addresses: Sequence[str]) -> None:
+    """Take out the lines of neighbours that left, and nothing else."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = [line for line in lines if line.split("\t")[0] not in addresses]
+    if len(kept) < len(lines):
+        path.write_text("".join(kept))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,171 @@
+"""Brings rules into the kernel by iptables: one `iptables-restore --noflush` for all changes that wait at a moment.
+
+Nothing of others is ever flushed or replaced. `wanted` holds every rule that should be there; when a batch is refused,
+or at a start, what is there (iptables-save) is compared with it and mended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from protos.errdefs import EngineError
+from services.dockerd.network import command
+from services.dockerd.network.firewall.rules import CHAINS, USER, Rule
+
+log = logging.getLogger("firewall")
+
+RESTORE: Final = ("iptables-restore", "--noflush", "-w", "10")
+SAVE: Final = ("iptables-save",)
+TABLES: Final = ("nat", "filter")
+
+Lines = dict[str, list[str]]
+"""Commands, or rules as saved, by table."""
+
+
+class Firewall:
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.wanted: dict[Rule, None] = {}
+        self._adding: dict[Rule, None] = {}
+        self._removing: dict[Rule, None] = {}
+        self._turn = asyncio.Lock()
+
+    def want(self, rules: Iterable[Rule], *, front: bool = False) -> None:
+        """Have rules in force after the next `reconcile`; those `front` come before the others."""
+        fresh = dict.fromkeys(rules)
+        self.wanted = fresh | self.wanted if front else self.wanted | fresh
+
+    async def add(self, rules: Iterable[Rule]) -> None:
+        """Have rules in force when this returns."""
+        fresh = {rule: None for rule in rules if rule not in self.wanted}
+        self.wanted |= fresh
+        self._adding |= fresh
+        await self._commit(fresh)
+
+    async def remove(self, rules: Iterable[Rule]) -> None:
+        gone = {rule: None for rule in rules if rule in self.wanted}
+        for rule in gone:
+            del self.wanted[rule]
+        self._removing |= gone
+        await self._commit(gone)
+
+    async def reconcile(self, ours: Callable[[Rule], bool] = lambda rule: False) -> None:
+        """Compare with the kernel and mend: add what is missing of `wanted`, delete what `ours` claims beyond it."""
+        if self.enabled:
+            async with self._turn:
+                self._adding.clear()
+                self._removing.clear()
+                await asyncio.to_thread(self._mend, ours)
+
+    async def set_forward_policy(self, policy: str) -> None:
+        if self.enabled:
+            await asyncio.to_thread(_restore, {"filter": [f":FORWARD {policy} [0:0]"]})
+
+    async def clear(self) -> None:
+        """Take out all that is wanted, and our chains if they are empty then."""
+        if self.enabled:
+            async with self._turn:
+                gone, self.wanted = self.wanted, {}
+                await asyncio.to_thread(_clear, gone)
+
+    async def _commit(self, rules: dict[Rule, None]) -> None:
+        """Whoever comes first takes along what others have queued meanwhile."""
+        if not self.enabled or not rules:
+            return
+        async with self._turn:
+            adding, self._adding = self._adding, {}
+            removing, self._removing = self._removing, {}
+            if not adding and not removing:
+                return
+            try:
+                await asyncio.to_thread(_restore, changes(adding, removing))
+            except EngineError as error:
+                log.warning("rules differ from what was expected, comparing them error=%s", error)
+                await asyncio.to_thread(self._mend, lambda rule: rule in removing)
+
+    def _mend(self, ours: Callable[[Rule], bool]) -> None:
+        present = parse(command.run(SAVE))
+        missing, stale = compare(self.wanted, present, ours)
+        lines = changes(missing, stale)
+        for table, chains in CHAINS.items():
+            fresh = [f":{chain} - [0:0]" for chain in chains if f":{chain}" not in present[table]]
+            lines[table] = fresh + lines[table]
+        if missing or stale or any(lines.values()):
+            log.info("rules mended added=%d deleted=%d", len(missing), len(stale))
+            _restore(lines)
+
+
+def changes(adding: Iterable[Rule], removing: Iterable[Rule]) -> Lines:
+    """Commands for iptables-restore."""
+    lines: Lines = {table: [] for table in TABLES}
+    for rule in removing:
+        lines[rule.table].append(f"-D {rule.chain} {rule.match}")
+    for rule in adding:
+        lines[rule.table].append(f"-{'I' if rule.first else 'A'} {rule.chain} {rule.match}")
+    return lines
+
+
+def parse(saved: str) -> Lines:
+    """What iptables-save prints: chains as `:NAME`, rules as they are."""
+    lines: Lines = {table: [] for table in TABLES}
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif table in lines and line.startswith(":"):
+            lines[table].append(line.split()[0])
+        elif table in lines and line.startswith("-A"):
+            lines[table].append(line.strip())
+    return lines
+
+
+def compare(wanted: Iterable[Rule], present: Lines, ours: Callable[[Rule], bool]) -> tuple[list[Rule], list[Rule]]:
+    """Rules that are missing, and rules that are there though nobody wants them any more."""
+    known = {(rule.table, str(rule)) for rule in wanted}
+    there = {(table, line) for table in TABLES for line in present[table]}
+    missing = [rule for rule in wanted if (rule.table, str(rule)) not in there]
+    stale = []
+    for table in TABLES:
+        for line in present[table]:
+            if line.startswith("-A ") and (table, line) not in known:
+                _, chain, match = line.split(" ", 2)
+                if ours(rule := Rule(table, chain, match)):
+                    stale.append(rule)
+    return missing, stale
+
+
+def _restore(lines: Lines) -> None:
+    text = "".join(f"*{table}\n" + "\n".join(each) + "\nCOMMIT\n" for table, each in lines.items() if each)
+    if text:
+        command.run(RESTORE, text)
+
+
+def _clear(gone: Iterable[Rule]) -> None:
+    present = parse(command.run(SAVE))
+    lines: Lines = {table: [] for table in TABLES}
+    for rule in gone:
+        if str(rule) in present[rule.table]:
+            present[rule.table].remove(str(rule))
+            lines[rule.table].append(f"-D {rule.chain} {rule.match}")
+    for table, chains in CHAINS.items():
+        for chain in chains:
+            if f":{chain}" in present[table] and not _in_use(present[table], chain):
+                lines[table].append(f"-X {chain}")
+    _restore(lines)
+
+
+def _in_use(lines: list[str], chain: str) -> bool:
+    """Whether somebody else's rules are in a chain, or lead to it."""
+    rules = [line.split() for line in lines if line.startswith("-A")]
+    return any(words[1] == chain or chain in words[2:] for words in rules)
+
+
+def is_bridge_rule(rule: Rule, names: Iterable[str], subnets: Iterable[str]) -> bool:
+    """Whether a rule found in the kernel is one that this engine makes for its bridges, and may take away."""
+    words = rule.match.split()
+    if rule.chain == USER:
+        return False
+    if any(name in words for name in names):
+        return rule.chain in CHAINS[rule.table] or rule.chain == "POSTROUTING"
+    return rule.chain == "POSTROUTING" and "MASQUERADE" in words and any(subnet in words for subnet in subnets)

@@ -1,0 +1,217 @@
+"""Start and end of all networks: what is there is compared with what should be; the rest is mended, made or removed."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protos.binding import Binding
+from protos.errdefs import EngineError
+from services.dockerd.network import netns
+from services.dockerd.network.drivers import bridge
+from services.dockerd.network.endpoint import Endpoint
+from services.dockerd.network.firewall import rules
+from services.dockerd.network.firewall.iptables import is_bridge_rule
+from services.dockerd.network.networks import Network
+from services.dockerd.network.portmap import PortInUse
+from services.dockerd.network.proxies import Found
+from services.dockerd.network.request import Request
+from services.dockerd.network.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from services.dockerd.network.controller import Controller
+
+log = logging.getLogger("network")
+
+
+async def start(controller: "Controller", live: Collection[Request]) -> None:
+    controller.networks.load()
+    await controller.in_thread(lambda: _prepare(controller))
+    records = {sandbox.container_id: sandbox for sandbox in controller.records.load()}
+    found = controller.proxies.find()
+    for request in live:
+        if sandbox := records.pop(request.container_id, None):
+            await _adopt(controller, request, sandbox, found)
+        else:
+            log.warning("no record of a running container's network container=%s", request.container_id[:12])
+    await _mend_rules(controller)
+    for sandbox in records.values():
+        await _discard(controller, sandbox)
+    await _end_strays(controller, found)
+    await controller.in_thread(lambda: _sweep_namespaces(controller))
+    if controller.config.userland_proxy:
+        controller.spawn(_warm_up(controller))
+
+
+async def stop(controller: "Controller", *, keep: bool) -> None:
+    if not keep:
+        await asyncio.gather(*(controller.release(each) for each in list(controller.sandboxes)))
+    await controller.settle()
+    await controller.proxies.close()
+    if keep:
+        return
+    await controller.firewall.clear()
+    if controller.forwarding.restore():
+        await controller.firewall.set_forward_policy("ACCEPT")
+    await controller.in_thread(lambda: _remove_bridges(controller))
+    for name in ("netns", "network", "proxy"):
+        try:
+            (controller.config.exec_root / name).rmdir()
+        except OSError:
+            pass  # not there, or not ours alone
+
+
+async def _warm_up(controller: "Controller") -> None:
+    await controller.proxies.warm_up()
+
+
+def bridges(controller: "Controller") -> list[Network]:
+    """Networks that have a bridge."""
+    return [each for each in controller.networks if each.driver == "bridge" and each.subnet]
+
+
+# start
+
+
+def _prepare(controller: "Controller") -> None:
+    """In a thread: the default network's plan, and all bridges."""
+    config = controller.config
+    default = controller.networks.get("bridge")
+    default.subnet = None
+    if config.bridge != "none":
+        bridge.plan_default(default, config)
+    for network in bridges(controller):
+        network.open_pool()
+        bridge.ensure(network, route_localnet=not config.userland_proxy)
+    if default.pool and config.default_gateway:
+        _use_gateway(default, config.default_gateway)
+
+
+def _use_gateway(network: Network, text: str) -> None:
+    """`--default-gateway`: containers go out by another host on the bridge."""
+    address = IPv4Address(text)
+    assert network.pool
+    if address not in network.pool:
+        network.pool.reserve(address)
+    network.options["com.docker.network.bridge.gateway"] = text
+
+
+async def _adopt(controller: "Controller", request: Request, sandbox: Sandbox, found: list[Found]) -> None:
+    """Take over what a running container has; what has gone of it is made again."""
+    short = request.container_id[:12]
+    if sandbox.mode != "host" and not netns.is_pinned(Path(sandbox.netns_path)):
+        log.error("network namespace of a running container is gone container=%s", short)
+        return
+    sandbox.name = request.name
+    controller.sandboxes[request.container_id] = sandbox
+    controller.requests[request.container_id] = request
+    for endpoint in list(sandbox.endpoints):
+        try:
+            await _adopt_endpoint(controller, sandbox, endpoint, found)
+        except (EngineError, OSError, PortInUse) as error:
+            log.error("network not restored container=%s endpoint=%s error=%s", short, endpoint.id[:12], error)
+    controller.records.save(sandbox)
+
+
+async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found: list[Found]) -> None:
+    network = controller.network_of(endpoint)
+    if network is None or network.pool is None or endpoint.address is None:
+        return
+    if endpoint.address in network.pool.subnet and endpoint.address not in network.pool:
+        network.pool.reserve(endpoint.address)
+    if not await controller.in_thread(lambda: bridge.is_plugged(network, endpoint)):
+        log.warning("link of a running container made again container=%s", sandbox.container_id[:12])
+        first = controller.gateway_endpoint(sandbox) is endpoint
+        await controller.in_thread(lambda: controller.plug_one(sandbox, endpoint, default_route=first))
+    living = _claim(controller, sandbox, endpoint, found)
+    if living and set(living) != set(endpoint.bindings):
+        endpoint.bindings = living
+    controller.portmap.adopt(endpoint.bindings, sandbox.name)
+    controller.firewall.want(rules.ports(controller.rules_of(network), endpoint.bindings))
+    await forward_again(controller, sandbox, endpoint, living)
+
+
+def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found: list[Found]) -> list[Binding]:
+    """Living proxies that are this endpoint's, taken out of `found`; what they publish."""
+    living: list[Binding] = []
+    for each in list(found):
+        ours = each.container_id == sandbox.container_id
+        foreign = not each.container_id and set(each.bindings) <= set(endpoint.bindings)
+        if (ours or foreign) and controller.proxies.adopt(sandbox.container_id, each):
+            found.remove(each)
+            living += each.bindings
+    return living
+
+
+async def forward_again(
+    controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, living: Collection[Binding]
+) -> None:
+    """Proxies, or reservations, for bindings that have none."""
+    missing = [each for each in endpoint.bindings if each not in living]
+    if not missing:
+        return
+    log.warning("ports forwarded again container=%s ports=%d", sandbox.container_id[:12], len(missing))
+    published = controller.portmap.listen(missing)
+    await controller.expose(sandbox, endpoint, published)
+
+
+async def _mend_rules(controller: "Controller") -> None:
+    """Rules of everything that is wanted now, compared with those in the kernel."""
+    if not controller.config.iptables:
+        return
+    nets = [controller.rules_of(network) for network in bridges(controller)]
+    controller.firewall.want(rules.base(controller.config.userland_proxy), front=True)
+    for net in nets:
+        controller.firewall.want(rules.bridge(net))
+    if nets and controller.config.ip_forward and controller.forwarding.enable():
+        await controller.firewall.set_forward_policy("DROP")
+    names = [net.name for net in nets]
+    subnets = [str(net.subnet) for net in nets]
+    await controller.firewall.reconcile(lambda rule: is_bridge_rule(rule, names, subnets))
+
+
+async def _discard(controller: "Controller", sandbox: Sandbox) -> None:
+    """What a container left that does not run."""
+    log.info("network of a container that does not run removed container=%s", sandbox.container_id[:12])
+    await controller.in_thread(lambda: _remove(sandbox))
+    controller.records.delete(sandbox.container_id)
+
+
+def _remove(sandbox: Sandbox) -> None:
+    if sandbox.mode != "container" and sandbox.netns_path:
+        netns.remove(Path(sandbox.netns_path))
+    for endpoint in sandbox.endpoints:
+        if endpoint.link:
+            bridge.unplug(endpoint.link)
+
+
+async def _end_strays(controller: "Controller", found: Iterable[Found]) -> None:
+    """Proxies nobody has claimed. A foreign one is ours only if it leads into one of our networks."""
+    subnets = [network.subnet for network in bridges(controller) if network.subnet]
+    for each in found:
+        addresses = {ip_address(binding.container_ip) for binding in each.bindings}
+        inside = all(any(address in subnet for subnet in subnets) for address in addresses)
+        if each.container_id or inside:
+            log.info("docker-proxy without a container ended pid=%d", each.pid)
+            await controller.proxies.end(each)
+
+
+def _sweep_namespaces(controller: "Controller") -> None:
+    """Pins that no sandbox knows."""
+    known = {sandbox.netns_path for sandbox in controller.sandboxes.values()}
+    directory = controller.config.exec_root / "netns"
+    for path in directory.iterdir() if directory.exists() else ():
+        if str(path) not in known:
+            netns.remove(path)
+
+
+# end
+
+
+def _remove_bridges(controller: "Controller") -> None:
+    """But for one that was there before us (`--bridge`)."""
+    for network in bridges(controller):
+        if not (network.predefined and controller.config.bridge):
+            bridge.remove(network)

@@ -1,0 +1,152 @@
+"""The networks there are: the three predefined ones and the user's, found by name or id, kept in one file."""
+
+import json
+import logging
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Final
+
+from protos.errdefs import Conflict, InvalidArgument, NotFound
+from services.dockerd.network.ipam import Pool
+
+log = logging.getLogger("network")
+
+PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
+"""Name to driver."""
+NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+OPTION: Final = "com.docker.network.bridge."
+MTU: Final = "com.docker.network.driver.mtu"
+
+
+@dataclass(slots=True)
+class Network:
+    name: str
+    driver: str
+    id: str = field(default_factory=lambda: secrets.token_hex(32))
+    created: str = field(default_factory=lambda: now())
+    subnet: IPv4Network | None = None
+    ip_range: IPv4Network | None = None
+    gateway: IPv4Address | None = None
+    auxiliary: dict[str, str] = field(default_factory=dict)
+    ipam_driver: str = "default"
+    ipam_options: dict[str, str] | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    internal: bool = False
+    attachable: bool = False
+    pool: Pool | None = None
+    """Addresses in use; not kept, but rebuilt from endpoints."""
+
+    @property
+    def predefined(self) -> bool:
+        return self.name in PREDEFINED
+
+    @property
+    def link(self) -> str:
+        """The bridge's name."""
+        return self.options.get(f"{OPTION}name") or f"br-{self.id[:12]}"
+
+    def flag(self, name: str, default: bool) -> bool:
+        """An option of the bridge driver that is true or false."""
+        value = self.options.get(OPTION + name)
+        return default if value is None else value.lower() in ("1", "t", "true", "yes", "on")
+
+    def open_pool(self) -> None:
+        """Begin to count addresses: the gateway's and the auxiliary ones are taken."""
+        if self.subnet and self.gateway:
+            self.pool = Pool(self.subnet, self.ip_range, f"{self.name} ({self.id[:12]})")
+            self.pool.reserve(self.gateway)
+            for address in self.auxiliary.values():
+                self.pool.reserve(IPv4Address(address))
+
+    def to_json(self) -> dict[str, Any]:
+        document = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "pool"}
+        for name in ("subnet", "ip_range", "gateway"):
+            document[name] = str(document[name] or "")
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Network":
+        subnet, ip_range, gateway = (document[name] for name in ("subnet", "ip_range", "gateway"))
+        return cls(
+            **{
+                **document,
+                "subnet": IPv4Network(subnet) if subnet else None,
+                "ip_range": IPv4Network(ip_range) if ip_range else None,
+                "gateway": IPv4Address(gateway) if gateway else None,
+            }
+        )
+
+
+class Networks:
+    """All networks, in the order they were made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._by_id: dict[str, Network] = {}
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, reference: str) -> Network:
+        """By id, name, or the beginning of an id that fits one network only."""
+        if found := self._by_id.get(reference):
+            return found
+        named = [each for each in self if each.name == reference]
+        if named:
+            return named[0]
+        started = [each for each in self if reference and each.id.startswith(reference)]
+        if len(started) > 1:
+            raise InvalidArgument(f"network {reference} is ambiguous ({len(started)} matches found based on ID prefix)")
+        if not started:
+            raise NotFound(f"network {reference} not found")
+        return started[0]
+
+    def add(self, network: Network) -> None:
+        if not NAME.fullmatch(network.name):
+            raise InvalidArgument(f"invalid network name: {network.name!r} must match {NAME.pattern}")
+        if any(each.name == network.name for each in self):
+            raise Conflict(f"network with name {network.name} already exists")
+        self._by_id[network.id] = network
+        self._save()
+
+    def remove(self, network: Network) -> None:
+        del self._by_id[network.id]
+        self._save()
+
+    def load(self) -> None:
+        """Read the file and add what is predefined and missing. A file that makes no sense is put aside."""
+        try:
+            found = [Network.from_json(document) for document in json.loads(self._path.read_text())]
+        except FileNotFoundError:
+            found = []
+        except (ValueError, KeyError, TypeError) as error:
+            aside = self._path.with_suffix(".corrupt")
+            log.error("networks cannot be read, starting with none path=%s kept=%s error=%s", self._path, aside, error)
+            self._path.rename(aside)
+            found = []
+        names = {each.name for each in found}
+        found += [Network(name, driver) for name, driver in PREDEFINED.items() if name not in names]
+        self._by_id = {each.id: each for each in found}
+        if not names.issuperset(PREDEFINED):
+            self._save()
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".new")
+        with draft.open("w") as file:
+            json.dump([each.to_json() for each in self], file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self._path)
+
+
+def now() -> str:
+    """RFC3339 with nanoseconds' width."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

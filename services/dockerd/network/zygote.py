@@ -1,0 +1,114 @@
+"""dockerd's side of docker-proxy's zygote: the warm process that proxies are forked from, as dockerd's own children."""
+
+import array
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from protos.errdefs import Unavailable
+from services.dockerd.network.portmap import Published
+
+log = logging.getLogger("proxy")
+
+BATCH: Final = 200
+"""Listeners in one message; the kernel takes 253 descriptors."""
+PATIENCE: Final = 20.0
+P_PIDFD: Final = 3
+
+
+class Zygote:
+    def __init__(self) -> None:
+        self._channel: socket.socket | None = None
+        self._pidfd = -1
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        async with self._turn:
+            self._ensure()
+
+    async def spawn(
+        self, container_id: str, control_path: str, control: socket.socket, published: Sequence[Published]
+    ) -> int:
+        """Pid of a new proxy that has these sockets."""
+        async with self._turn:
+            for last in (False, True):
+                channel = self._ensure()
+                try:
+                    return await asyncio.to_thread(_ask, channel, container_id, control_path, control, published)
+                except OSError as error:
+                    self._drop()
+                    if last:
+                        raise Unavailable(f"docker-proxy could not be started: {error}") from error
+                    log.warning("the zygote of docker-proxy is gone, starting another error=%s", error)
+        raise AssertionError("the second attempt returns or raises")
+
+    async def stop(self) -> None:
+        async with self._turn:
+            self._drop()
+
+    def _ensure(self) -> socket.socket:
+        """In the loop's own thread: the zygote asks the kernel to end it with the thread that made it."""
+        if self._channel is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.settimeout(PATIENCE)
+            command = [*program(), "zygote"]
+            environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+            self._pidfd = os.pidfd_open(os.posix_spawnp(command[0], command, environment, file_actions=actions))
+            theirs.close()
+            self._channel = ours
+        return self._channel
+
+    def _drop(self) -> None:
+        if self._channel is None:
+            return
+        self._channel.close()
+        self._channel = None
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.waitid(P_PIDFD, self._pidfd, os.WEXITED)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # reaped already
+        os.close(self._pidfd)
+
+
+def program() -> list[str]:
+    """Our docker-proxy: beside dockerd, or beside the interpreter, or in PATH."""
+    for neighbour in (sys.argv[0], sys.executable):
+        path = Path(neighbour).absolute().parent / "docker-proxy"
+        if os.access(path, os.X_OK):
+            return [str(path)]
+    return [shutil.which("docker-proxy") or "docker-proxy"]
+
+
+def _ask(
+    channel: socket.socket, container_id: str, control_path: str, control: socket.socket, published: Sequence[Published]
+) -> int:
+    """One request, in as many messages as its descriptors need."""
+    descriptors = [control.fileno(), *(each.listener.fileno() for each in published)]
+    bindings = [None, *(each.binding for each in published)]
+    for start in range(0, len(descriptors), BATCH):
+        end = start + BATCH
+        message = {
+            "container_id": container_id,
+            "control_path": control_path,
+            "bindings": [each for each in bindings[start:end] if each],
+            "more": end < len(descriptors),
+        }
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors[start:end]))]
+        channel.sendmsg([json.dumps(message).encode()], rights)
+    reply = channel.recv(1 << 16)
+    if not reply:
+        raise ConnectionError("it ended")
+    answer = json.loads(reply)
+    if "error" in answer:
+        raise OSError(answer["error"])
+    return int(answer["pid"])
