@@ -84,7 +84,7 @@ class Reaper:
                 _place(descriptors)
                 os.execvpe(argv[0], argv, environment)
             except BaseException as error:
-                os.write(report, f"{argv[0]}: {error}\n".encode())
+                os.write(report, f"{(isinstance(error, OSError) and error.strerror) or error}\n".encode())
                 os._exit(127)
 
         return self.fork(body)
@@ -95,6 +95,15 @@ class Reaper:
         if pid == 0:
             _run_child(body)
         return Child(pid, self.expect(pid))
+
+    def background(self, body: Callable[[], None]) -> Future[Exit]:
+        """As `fork`, for work that is in no hurry."""
+
+        def gently() -> None:
+            os.nice(10)
+            body()
+
+        return self.fork(gently).exit
 
     def expect(self, pid: int) -> Future[Exit]:
         """The exit of a child or of a descendant that is going to be ours, come or yet to come."""

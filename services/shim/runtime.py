@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,6 +145,8 @@ class Runtime:
         try:
             if prepare is None:
                 child = self._reaper.spawn(argv, stdio, self._environment)
+            elif shutil.which(argv[0]) is None:
+                raise FileNotFoundError(argv[0])
             else:
                 child = self._reaper.fork_exec(argv, stdio, self._environment, prepare, said)
         except FileNotFoundError as error:

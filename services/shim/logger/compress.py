@@ -16,7 +16,6 @@ _FEXTRA: Final = 4
 
 def compress(path: Path, last: str) -> None:
     """Make `path`.gz of `path`, which goes; at no moment is there neither."""
-    os.nice(10)
     draft = path.with_name(path.name + ".gz.tmp")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
     with path.open("rb") as source, os.fdopen(fd, "wb") as target:

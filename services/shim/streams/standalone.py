@@ -46,7 +46,7 @@ def _serve(config_path: Path, directory: Path | None, ready: int) -> None:
     reaper = Reaper(loop)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    owner = Owner(loop, read_config(config_path), lambda body: reaper.fork(body).exit)
+    owner = Owner(loop, read_config(config_path), reaper.background)
     loop.on_signal(signal.SIGTERM, owner.finish)
     if directory is not None:
         owner.take(*open_fifos(directory))
