@@ -4,6 +4,7 @@ For processes that fork and for the many short connections between docker-contai
 `Wire` is either end of a connection, `Caller` the client; the server's end is services/shim/server.py.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from protos import errdefs
+
+logging.getLogger("hpack").setLevel(logging.WARNING)  # it tells of every header otherwise
 
 MAX_MESSAGE: Final = 16 << 20
 _STREAMS: Final = 1 << 20

@@ -24,7 +24,7 @@ Reply = TypeVar("Reply", bound=Message)
 _SERVICE: Final = "/containerd.task.v3.Task/"
 DEADLINE: Final = 30.0
 """Seconds a shim has for an ordinary call."""
-_LEVEL: Final = re.compile(r"level=(\w+)")
+_LINE: Final = re.compile(r"(?:time=\S+ )?level=(\w+) (.*)")
 
 
 class Shim:
@@ -139,7 +139,7 @@ class Shim:
         except BlockingIOError:
             return
         for line in text.splitlines():
-            found = _LEVEL.search(line)
+            found = _LINE.match(line)
             level = logging.getLevelName(found[1].upper()) if found else logging.INFO
-            log.log(level if isinstance(level, int) else logging.INFO, "%s", line)
+            log.log(level if isinstance(level, int) else logging.INFO, "%s", found[2] if found else line)
 
