@@ -57,13 +57,14 @@ def add(
 def layer() -> bytes:
     """The root file system as one uncompressed layer."""
     out = io.BytesIO()
-    applets = subprocess.run([BUSYBOX, "--list-full"], check=True, capture_output=True, text=True).stdout.split()
+    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, mode in sorted(DIRECTORIES.items()):
             add(tar, name, mode, tarfile.DIRTYPE)
         add(tar, "bin/busybox", 0o755, body=BUSYBOX.read_bytes())
-        for applet in sorted(set(applets) - {"bin/busybox", "linuxrc"}):
-            add(tar, applet, 0o777, tarfile.SYMTYPE, link="/bin/busybox")
+        for applet in sorted(set(applets) - {"busybox", "linuxrc"}):
+            add(tar, f"bin/{applet}", 0o777, tarfile.SYMTYPE, link="/bin/busybox")
+        add(tar, "usr/bin/env", 0o777, tarfile.SYMTYPE, link="/bin/busybox")
         for name, body in files().items():
             add(tar, name, 0o640 if name == "etc/shadow" else 0o644, body=body)
     return out.getvalue()

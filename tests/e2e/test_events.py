@@ -34,14 +34,14 @@ def test_a_containers_life(docker: Docker, name: str) -> None:
 
 
 def test_verbs_have_their_events(docker: Docker, name: str) -> None:
-    docker.ok("run", "-d", "--name", name, "busybox", "sleep", "600")
+    docker.ok("run", "-d", "--init", "--name", name, "busybox", "sleep", "600")
     since = time.time()
     docker.ok("pause", name)
     docker.ok("unpause", name)
     docker.ok("exec", name, "true")
     docker.ok("rename", name, f"{name}-b")
     docker.ok("update", "-m", "64m", "--memory-swap", "64m", f"{name}-b")
-    docker.ok("restart", "-t", "0", f"{name}-b")
+    docker.ok("restart", "-t", "9", f"{name}-b")
     docker.ok("kill", f"{name}-b")
     docker.ok("wait", f"{name}-b")
     actions = [event.removeprefix("container ") for event in told(docker, since, "type=container")]
