@@ -3,33 +3,30 @@
 A container's network is a Sandbox (one network namespace, pinned under the exec root) with Endpoints in it. A start
 is `allocate` (quick, before Tasks.Create), then `connect` (beside Tasks.Create); an end is `release`. State is rebuilt
 from the live kernel and one small file per sandbox; a killed dockerd leaves everything working for the next to adopt.
-Start and stop of the whole are in life.py, the user's networks in custom.py.
+Start and stop of the whole are in life.py, the user's own networks in custom.py.
 """
 
 import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from protos.binding import Binding
-from protos.errdefs import Conflict, EngineError, Internal, InvalidArgument
-from services.dockerd.network import files, holder, hosts, life, netns, views
+from protos.errdefs import Conflict, EngineError, InvalidArgument
+from services.dockerd.network import files, life, neighbours, netns, views
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint, link_name
-from services.dockerd.network.firewall import conntrack, rules
+from services.dockerd.network.firewall import rules
 from services.dockerd.network.firewall.iptables import Firewall
 from services.dockerd.network.forwarding import Forwarding
 from services.dockerd.network.ipam import mac_address
-from services.dockerd.network.networks import OPTION, Network, Networks
-from services.dockerd.network.portmap import PortInUse, PortMap, Published
-from services.dockerd.network.ports import wishes
-from services.dockerd.network.proxies import Proxies
+from services.dockerd.network.networks import Network, Networks
+from services.dockerd.network.publisher import Publisher
 from services.dockerd.network.request import Request, Target, default_gateway_first, mode_of, targets
 from services.dockerd.network.sandbox import Records, Sandbox
 
@@ -58,10 +55,7 @@ class Controller:
         self.requests: dict[str, Request] = {}
         self.firewall = Firewall(config.iptables)
         self.forwarding = Forwarding(config.exec_root / "network" / "forwarding")
-        self.proxies = Proxies(config, self._proxy_died)
-        self.portmap = PortMap(listening=config.userland_proxy)
-        self._held: dict[str, list[Published]] = {}
-        """Ports reserved without a proxy."""
+        self.publisher = Publisher(config, self.firewall, self.spawn, self._proxy_died)
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(THREADS, "network")
@@ -107,34 +101,38 @@ class Controller:
         work: list[Awaitable[object]] = []
         if sandbox.mode == "bridge" and sandbox.endpoints:
             work.append(self.in_thread(lambda: self._plug(sandbox)))
-            work.append(self._publish(sandbox, request))
+            if (endpoint := self.gateway_endpoint(sandbox)) and (network := self.network_of(endpoint)):
+                work.append(self.publisher.publish(sandbox, endpoint, self.rules_of(network), request))
         for outcome in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
         sandbox.connected = True
         self.records.save(sandbox)
         for endpoint in sandbox.endpoints:
-            self.meet_neighbours(sandbox, endpoint)
-            self._tell("connect", sandbox, endpoint)
+            neighbours.meet(sandbox, endpoint, self.sandboxes.values())
+            self.tell("connect", sandbox, endpoint)
 
     async def release(self, container_id: str) -> None:
         """Take down what `allocate` and `connect` made; fine if there is nothing.
 
-        Ports and rules are gone at the return; a link, and with it its address, may take a moment longer.
+        At its first return the proxies are gone. Called again, it waits until rules and ports are too. The link, and
+        with it the address, may take a moment longer.
         """
         sandbox = self.sandboxes.pop(container_id, None)
         request = self.requests.pop(container_id, None)
         if sandbox is None:
+            await self.publisher.ended(container_id)
             return
-        await self._unpublish(sandbox)
+        found = [(end, self.rules_of(net)) for end in sandbox.endpoints if (net := self.network_of(end)) and net.subnet]
+        await self.publisher.unpublish(sandbox, found)
         for endpoint in sandbox.endpoints:
-            self.part_from_neighbours(sandbox, endpoint)
+            neighbours.part(sandbox, endpoint, self.sandboxes.values())
             if sandbox.connected:
-                self._tell("disconnect", sandbox, endpoint)
+                self.tell("disconnect", sandbox, endpoint)
         if request and request.shared_container:
             self.records.delete(container_id)
-            return
-        self._leaving[container_id] = self.spawn(self._leave(sandbox))
+        else:
+            self._leaving[container_id] = self.spawn(self._leave(sandbox))
 
     # views
 
@@ -184,58 +182,58 @@ class Controller:
             proxied=self.config.userland_proxy,
         )
 
-    def new_endpoint(self, container_id: str, target: Target, number: int, mac: str = "") -> Endpoint:
+    def network_of(self, endpoint: Endpoint) -> Network | None:
+        return self.networks.by_id(endpoint.network_id)
+
+    def gateway_endpoint(self, sandbox: Sandbox) -> Endpoint | None:
+        """The endpoint that has the default route and the published ports."""
+        found = [(network, each.asked) for each in sandbox.endpoints if (network := self.network_of(each))]
+        chosen = default_gateway_first(found)
+        return next((each for each in sandbox.endpoints if chosen and each.network_id == chosen.id), None)
+
+    def new_endpoint(self, request: Request, target: Target, number: int) -> Endpoint:
         """An endpoint with an address, not yet in the kernel."""
         network, asked = target
-        endpoint = Endpoint(secrets.token_hex(32), network.id, asked)
+        endpoint = Endpoint(secrets.token_hex(32), network.id, asked, names=neighbours.names_of(request, target))
         if network.pool is None or network.subnet is None:
             return endpoint
         wanted = asked.IPAMConfig.IPv4Address if asked.IPAMConfig else None
         endpoint.address = _reserve_address(network, wanted) if wanted else network.pool.allocate()
         endpoint.prefix = network.subnet.prefixlen
-        if not network.internal:
-            endpoint.gateway = self._gateway(network)
-        endpoint.mac = (asked.MacAddress or mac or mac_address(endpoint.address)).lower()
-        endpoint.link = link_name(container_id, network.id)
+        endpoint.gateway = None if network.internal else network.exit
+        mac = asked.MacAddress or ("" if number else request.mac_address) or mac_address(endpoint.address)
+        endpoint.mac = mac.lower()
+        endpoint.link = link_name(request.container_id, network.id)
         endpoint.interface = f"eth{number}"
         return endpoint
 
-    def forget(self, network: Network, endpoint: Endpoint) -> None:
-        if network.pool and endpoint.address:
+    def forget(self, endpoint: Endpoint) -> None:
+        """Give an address back."""
+        network = self.network_of(endpoint)
+        if network and network.pool and endpoint.address:
             network.pool.free(endpoint.address)
 
-    def network_of(self, endpoint: Endpoint) -> Network | None:
-        return next((each for each in self.networks if each.id == endpoint.network_id), None)
-
-    def plug_one(self, sandbox: Sandbox, endpoint: Endpoint, *, default_route: bool) -> None:
-        """In a thread."""
+    def plug(self, sandbox: Sandbox, endpoint: Endpoint, *, default_route: bool) -> None:
+        """In a thread: join the namespace to the endpoint's network."""
         if network := self.network_of(endpoint):
             path = Path(sandbox.netns_path)
-            hairpin = not self.config.userland_proxy
-            bridge.plug(path, network, endpoint, hairpin=hairpin, default_route=default_route)
+            bridge.plug(path, network, endpoint, hairpin=not self.config.userland_proxy, default_route=default_route)
 
-    def meet_neighbours(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """On a network of the user's, containers know one another by name, through their hosts files."""
-        network = self.network_of(endpoint)
-        if network is None or network.predefined or not endpoint.names:
-            return
-        own = hosts.Record(str(endpoint.address), " ".join(endpoint.names))
-        for other, end in self._neighbours(sandbox, endpoint):
-            files.add_records(other.hosts_path, [own])
-            files.add_records(sandbox.hosts_path, [hosts.Record(str(end.address), " ".join(end.names))])
+    async def drop_link(self, endpoint: Endpoint) -> None:
+        """Until the link is gone. With its namespace it goes by itself, which is cheaper than to delete it."""
+        deadline = asyncio.get_running_loop().time() + LINK_GONE
+        while endpoint.link and _exists(endpoint.link):
+            if asyncio.get_running_loop().time() > deadline:
+                await self.in_thread(lambda: bridge.unplug(endpoint.link))
+                return
+            await asyncio.sleep(0.01)
 
-    def part_from_neighbours(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        for other, end in self._neighbours(sandbox, endpoint):
-            if end.names:
-                files.remove_records(other.hosts_path, [str(endpoint.address)])
+    def tell(self, action: str, sandbox: Sandbox, endpoint: Endpoint) -> None:
+        if network := self.network_of(endpoint):
+            attributes = {"container": sandbox.container_id, "name": network.name, "type": network.driver}
+            self.notify(action, network.id, attributes)
 
-    def _neighbours(self, sandbox: Sandbox, endpoint: Endpoint) -> Iterable[tuple[Sandbox, Endpoint]]:
-        for other in self.sandboxes.values():
-            for end in other.endpoints if other is not sandbox and other.connected else ():
-                if end.network_id == endpoint.network_id and end.address:
-                    yield other, end
-
-    # allocate
+    # the parts of a start
 
     def _new_sandbox(self, request: Request) -> Sandbox:
         mode = mode_of(request)
@@ -256,13 +254,10 @@ class Controller:
         endpoints: list[Endpoint] = []
         try:
             for number, target in enumerate(found):
-                mac = "" if number else request.mac_address
-                endpoint = self.new_endpoint(request.container_id, target, number, mac)
-                endpoint.names = names_of(request, target)
-                endpoints.append(endpoint)
+                endpoints.append(self.new_endpoint(request, target, number))
         except EngineError:
-            for endpoint, (network, _) in zip(endpoints, found, strict=False):
-                self.forget(network, endpoint)
+            for endpoint in endpoints:
+                self.forget(endpoint)
             raise
         return endpoints
 
@@ -276,126 +271,36 @@ class Controller:
             netns.remove(path)
             netns.create(path, bridge.loopback_up)
 
-    @staticmethod
-    def _gateway(network: Network) -> IPv4Address | None:
-        other = network.options.get(f"{OPTION}gateway")
-        return IPv4Address(other) if other else network.gateway
-
-    # connect
-
     def _plug(self, sandbox: Sandbox) -> None:
         first = self.gateway_endpoint(sandbox)
         for endpoint in sandbox.endpoints:
-            self.plug_one(sandbox, endpoint, default_route=endpoint is first)
+            self.plug(sandbox, endpoint, default_route=endpoint is first)
 
-    def gateway_endpoint(self, sandbox: Sandbox) -> Endpoint | None:
-        """The endpoint that has the default route and the published ports."""
-        found = [(network, each.asked) for each in sandbox.endpoints if (network := self.network_of(each))]
-        chosen = default_gateway_first(found)
-        return next((each for each in sandbox.endpoints if chosen and each.network_id == chosen.id), None)
-
-    async def _publish(self, sandbox: Sandbox, request: Request) -> None:
-        host = request.host
-        asked = wishes(host.PortBindings, request.exposed, host.PublishAllPorts, self.config.default_bind_ip)
-        endpoint = self.gateway_endpoint(sandbox)
-        if not asked or endpoint is None:
-            return
-        try:
-            published = self.portmap.publish(asked, str(endpoint.address), sandbox.name)
-            endpoint.bindings = [each.binding for each in published]
-            await self.expose(sandbox, endpoint, published)
-        except PortInUse as error:
-            who = await asyncio.to_thread(holder.describe, error.protocol, error.port)
-            raise _not_exposed(sandbox, endpoint, f"{error}{who}") from error
-        except (EngineError, OSError) as error:
-            raise _not_exposed(sandbox, endpoint, str(error)) from error
-
-    async def expose(self, sandbox: Sandbox, endpoint: Endpoint, published: list[Published]) -> None:
-        """Rules and proxies for ports that are taken already."""
-        network = self.network_of(endpoint)
-        assert network
-        work: list[Awaitable[object]] = [
-            self.firewall.add(rules.ports(self.rules_of(network), endpoint.bindings)),
-            self._forget_flows(endpoint.bindings),
-        ]
-        if self.config.userland_proxy:
-            work.append(self.proxies.start(sandbox.container_id, published))
-        else:
-            self._held[sandbox.container_id] = published
-        await asyncio.gather(*work)
-
-    async def _forget_flows(self, bindings: Iterable[Binding]) -> None:
-        udp = [each for each in bindings if each.protocol == "udp"]
-        if udp and self.config.iptables:
-            ports = {each.host_port for each in udp}
-            try:
-                await self.in_thread(lambda: conntrack.forget_udp(ports, {each.container_ip for each in udp}))
-            except OSError as error:
-                log.warning("UDP flows stay tracked error=%s", error)
-
-    def _proxy_died(self, container_id: str) -> None:
-        self.spawn(self._revive(container_id))
-
-    async def _revive(self, container_id: str) -> None:
-        """A proxy ended though its container lives: bring back what is not forwarded."""
-        await asyncio.sleep(0.2)  # should it die again and again, the machine is to have some rest
-        sandbox = self.sandboxes.get(container_id)
-        endpoint = sandbox and self.gateway_endpoint(sandbox)
-        if not sandbox or not endpoint:
-            return
-        try:
-            await life.forward_again(self, sandbox, endpoint, self.proxies.published_by(container_id))
-        except (EngineError, OSError, PortInUse) as error:
-            log.error("ports are not forwarded any more container=%s error=%s", container_id[:12], error)
-
-    # release
-
-    async def _unpublish(self, sandbox: Sandbox) -> None:
-        await self.proxies.stop(sandbox.container_id)
-        self.portmap.close(self._held.pop(sandbox.container_id, []))
-        for endpoint in sandbox.endpoints:
-            network = self.network_of(endpoint)
-            if endpoint.bindings and network:
-                await self.firewall.remove(rules.ports(self.rules_of(network), endpoint.bindings))
-                await self._forget_flows(endpoint.bindings)
-            self.portmap.release(endpoint.bindings)
+    # background
 
     async def _leave(self, sandbox: Sandbox) -> None:
         """Let the namespace go; addresses are free once the links are gone, or a successor would meet its ghost."""
         try:
             if sandbox.netns_path:
                 await self.in_thread(lambda: netns.remove(Path(sandbox.netns_path)))
+            await self.publisher.ended(sandbox.container_id)
             for endpoint in sandbox.endpoints:
                 await self.drop_link(endpoint)
-                if network := self.network_of(endpoint):
-                    self.forget(network, endpoint)
+                self.forget(endpoint)
             self.records.delete(sandbox.container_id)
         except OSError as error:
             log.error("network not taken down container=%s error=%s", sandbox.container_id[:12], error)
         finally:
             self._leaving.pop(sandbox.container_id, None)
 
-    async def drop_link(self, endpoint: Endpoint) -> None:
-        """Until the link is gone. With its namespace it goes by itself, which is cheaper than to delete it."""
-        deadline = asyncio.get_running_loop().time() + LINK_GONE
-        while endpoint.link and _exists(endpoint.link):
-            if asyncio.get_running_loop().time() > deadline:
-                await self.in_thread(lambda: bridge.unplug(endpoint.link))
-                return
-            await asyncio.sleep(0.01)
+    def _proxy_died(self, container_id: str) -> None:
+        self.spawn(self._revive(container_id))
 
-    def _tell(self, action: str, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        if network := self.network_of(endpoint):
-            attributes = {"container": sandbox.container_id, "name": network.name, "type": network.driver}
-            self.notify(action, network.id, attributes)
-
-
-def names_of(request: Request, target: Target) -> list[str]:
-    """What a container is called on a network of the user's."""
-    network, asked = target
-    if network.predefined:
-        return []
-    return list(dict.fromkeys([request.name, *(asked.Aliases or ()), request.container_id[:12], request.hostname]))
+    async def _revive(self, container_id: str) -> None:
+        await asyncio.sleep(0.2)  # should it die again and again, the machine is to have some rest
+        sandbox = self.sandboxes.get(container_id)
+        if sandbox and (endpoint := self.gateway_endpoint(sandbox)) and (network := self.network_of(endpoint)):
+            await self.publisher.revive(sandbox, endpoint, self.rules_of(network))
 
 
 def _reserve_address(network: Network, text: str) -> IPv4Address:
@@ -406,11 +311,6 @@ def _reserve_address(network: Network, text: str) -> IPv4Address:
         raise InvalidArgument(f"invalid IPv4 address: {text}") from None
     network.pool.reserve(address)
     return address
-
-
-def _not_exposed(sandbox: Sandbox, endpoint: Endpoint, why: str) -> Internal:
-    what = f"driver failed programming external connectivity on endpoint {sandbox.name} ({endpoint.id})"
-    return Internal(f"{what}: {why}")
 
 
 def _exists(link: str) -> bool:

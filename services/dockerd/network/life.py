@@ -30,7 +30,7 @@ async def start(controller: "Controller", live: Collection[Request]) -> None:
     controller.networks.load()
     await controller.in_thread(lambda: _prepare(controller))
     records = {sandbox.container_id: sandbox for sandbox in controller.records.load()}
-    found = controller.proxies.find()
+    found = controller.publisher.proxies.find()
     for request in live:
         if sandbox := records.pop(request.container_id, None):
             await _adopt(controller, request, sandbox, found)
@@ -49,7 +49,7 @@ async def stop(controller: "Controller", *, keep: bool) -> None:
     if not keep:
         await asyncio.gather(*(controller.release(each) for each in list(controller.sandboxes)))
     await controller.settle()
-    await controller.proxies.close()
+    await controller.publisher.proxies.close()
     if keep:
         return
     await controller.firewall.clear()
@@ -64,7 +64,7 @@ async def stop(controller: "Controller", *, keep: bool) -> None:
 
 
 async def _warm_up(controller: "Controller") -> None:
-    await controller.proxies.warm_up()
+    await controller.publisher.proxies.warm_up()
 
 
 def bridges(controller: "Controller") -> list[Network]:
@@ -95,7 +95,7 @@ def _use_gateway(network: Network, text: str) -> None:
     assert network.pool
     if address not in network.pool:
         network.pool.reserve(address)
-    network.options["com.docker.network.bridge.gateway"] = text
+    network.other_exit = address
 
 
 async def _adopt(controller: "Controller", request: Request, sandbox: Sandbox, found: list[Found]) -> None:
@@ -124,13 +124,14 @@ async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: 
     if not await controller.in_thread(lambda: bridge.is_plugged(network, endpoint)):
         log.warning("link of a running container made again container=%s", sandbox.container_id[:12])
         first = controller.gateway_endpoint(sandbox) is endpoint
-        await controller.in_thread(lambda: controller.plug_one(sandbox, endpoint, default_route=first))
+        await controller.in_thread(lambda: controller.plug(sandbox, endpoint, default_route=first))
     living = _claim(controller, sandbox, endpoint, found)
     if living and set(living) != set(endpoint.bindings):
         endpoint.bindings = living
-    controller.portmap.adopt(endpoint.bindings, sandbox.name)
-    controller.firewall.want(rules.ports(controller.rules_of(network), endpoint.bindings))
-    await forward_again(controller, sandbox, endpoint, living)
+    controller.publisher.portmap.adopt(endpoint.bindings, sandbox.name)
+    net = controller.rules_of(network)
+    controller.firewall.want(rules.ports(net, endpoint.bindings))
+    await controller.publisher.forward_again(sandbox, endpoint, net, living)
 
 
 def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found: list[Found]) -> list[Binding]:
@@ -139,22 +140,10 @@ def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found
     for each in list(found):
         ours = each.container_id == sandbox.container_id
         foreign = not each.container_id and set(each.bindings) <= set(endpoint.bindings)
-        if (ours or foreign) and controller.proxies.adopt(sandbox.container_id, each):
+        if (ours or foreign) and controller.publisher.proxies.adopt(sandbox.container_id, each):
             found.remove(each)
             living += each.bindings
     return living
-
-
-async def forward_again(
-    controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, living: Collection[Binding]
-) -> None:
-    """Proxies, or reservations, for bindings that have none."""
-    missing = [each for each in endpoint.bindings if each not in living]
-    if not missing:
-        return
-    log.warning("ports forwarded again container=%s ports=%d", sandbox.container_id[:12], len(missing))
-    published = controller.portmap.listen(missing)
-    await controller.expose(sandbox, endpoint, published)
 
 
 async def _mend_rules(controller: "Controller") -> None:
@@ -195,7 +184,7 @@ async def _end_strays(controller: "Controller", found: Iterable[Found]) -> None:
         inside = all(any(address in subnet for subnet in subnets) for address in addresses)
         if each.container_id or inside:
             log.info("docker-proxy without a container ended pid=%d", each.pid)
-            await controller.proxies.end(each)
+            await controller.publisher.proxies.end(each)
 
 
 def _sweep_namespaces(controller: "Controller") -> None:

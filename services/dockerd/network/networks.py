@@ -40,12 +40,19 @@ class Network:
     labels: dict[str, str] = field(default_factory=dict)
     internal: bool = False
     attachable: bool = False
+    other_exit: IPv4Address | None = None
+    """Where containers go out instead of by the gateway; not kept, since a flag says it."""
     pool: Pool | None = None
     """Addresses in use; not kept, but rebuilt from endpoints."""
 
     @property
     def predefined(self) -> bool:
         return self.name in PREDEFINED
+
+    @property
+    def exit(self) -> IPv4Address | None:
+        """The default route of its containers."""
+        return self.other_exit or self.gateway
 
     @property
     def link(self) -> str:
@@ -66,7 +73,8 @@ class Network:
                 self.pool.reserve(IPv4Address(address))
 
     def to_json(self) -> dict[str, Any]:
-        document = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "pool"}
+        kept = (each.name for each in fields(self) if each.name not in ("pool", "other_exit"))
+        document = {name: getattr(self, name) for name in kept}
         for name in ("subnet", "ip_range", "gateway"):
             document[name] = str(document[name] or "")
         return document
@@ -93,6 +101,9 @@ class Networks:
 
     def __iter__(self) -> Iterator[Network]:
         return iter(list(self._by_id.values()))
+
+    def by_id(self, network_id: str) -> Network | None:
+        return self._by_id.get(network_id)
 
     def get(self, reference: str) -> Network:
         """By id, name, or the beginning of an id that fits one network only."""

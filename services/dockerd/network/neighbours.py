@@ -1,0 +1,50 @@
+"""On a network of the user's, containers know one another by name: through their hosts files, which outlive dockerd."""
+
+from collections.abc import Iterable, Iterator
+
+from services.dockerd.network import files
+from services.dockerd.network.endpoint import Endpoint
+from services.dockerd.network.hosts import Record
+from services.dockerd.network.request import Request, Target
+from services.dockerd.network.sandbox import Sandbox
+
+
+def names_of(request: Request, target: Target) -> list[str]:
+    """What a container is called on a network; predefined ones know no names."""
+    network, asked = target
+    if network.predefined:
+        return []
+    return list(dict.fromkeys([request.name, *(asked.Aliases or ()), request.container_id[:12], request.hostname]))
+
+
+def meet(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox]) -> None:
+    """Make a container and those on its network known to one another."""
+    if not endpoint.names:
+        return
+    for other, end in _on_network(sandbox, endpoint, others):
+        files.add_records(other.hosts_path, [_record(endpoint)])
+        files.add_records(sandbox.hosts_path, [_record(end)])
+
+
+def part(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox], *, both: bool = False) -> None:
+    """Forget a container that leaves; `both` where it lives on and is to forget the others too."""
+    if not endpoint.names:
+        return
+    for other, end in _on_network(sandbox, endpoint, others):
+        files.remove_records(other.hosts_path, [str(endpoint.address)])
+        if both:
+            files.remove_records(sandbox.hosts_path, [str(end.address)])
+
+
+def _on_network(
+    sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox]
+) -> Iterator[tuple[Sandbox, Endpoint]]:
+    for other in others:
+        if other is not sandbox and other.connected:
+            for end in other.endpoints:
+                if end.network_id == endpoint.network_id and end.address:
+                    yield other, end
+
+
+def _record(endpoint: Endpoint) -> Record:
+    return Record(str(endpoint.address), " ".join(endpoint.names))
