@@ -73,7 +73,7 @@ class Client:
             self._give(stream, data)
 
     def _give(self, stream: str, data: bytes) -> None:
-        if not self._wants[stream]:
+        if not data or not self._wants[stream]:
             return
         if self._attach.multiplexed:
             self._queue.put(header(stream, len(data)), data)
