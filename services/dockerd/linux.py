@@ -48,6 +48,7 @@ MS_STRICTATIME: Final = 1 << 24
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
 
+STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 CLONE_NEWNS: Final = 0x00020000
 
 _OPEN_TREE: Final = 428
@@ -103,6 +104,15 @@ def mount_setattr(mount_fd: int, attributes: int) -> None:
     attr = struct.pack("=QQQQ", attributes, 0, 0, 0)
     flags = AT_EMPTY_PATH | AT_RECURSIVE
     _check(_syscall(_MOUNT_SETATTR, mount_fd, b"", flags, attr, ctypes.c_size_t(len(attr))))
+
+
+def is_mount(path: str) -> bool:
+    """Whether something is mounted at the path, a bind of the same file system included."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
+        return False
+    attributes: int = struct.unpack_from("=Q", buffer, 8)[0]
+    return bool(attributes & STATX_ATTR_MOUNT_ROOT)
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:

@@ -1,6 +1,5 @@
 """The local driver: plain directories, or with `-o type=… -o device=… -o o=…` something mounted on them while used."""
 
-import os
 import re
 import socket
 from collections.abc import Mapping
@@ -46,7 +45,7 @@ def needs_mount(options: Mapping[str, str] | None) -> bool:
 
 def mount(path: Path, options: Mapping[str, str]) -> None:
     """Mount the volume's device; nothing where it is mounted already. May wait for a file server."""
-    if path.is_mount():
+    if linux.is_mount(str(path)):
         return
     kind, device = options.get("type", ""), options.get("device", "")
     flags, data = rootfs.split_options([each for each in options.get("o", "").split(",") if each])
@@ -69,8 +68,8 @@ def mount(path: Path, options: Mapping[str, str]) -> None:
 
 def unmount(path: Path) -> None:
     """Undo `mount`; a busy one goes once its last user has."""
-    while path.is_mount():
-        linux.umount2(os.fspath(path), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+    while linux.is_mount(str(path)):
+        linux.umount2(str(path), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
 
 
 def _with_address(data: str) -> str:

@@ -71,7 +71,7 @@ class Volumes:
         for entry in os.scandir(self.root):
             if entry.name.startswith((_NEW, _GONE)):
                 self._sweeper.submit(shutil.rmtree, entry.path, True)
-            elif not entry.name.startswith(".") and Path(entry.path, "_data").is_dir():
+            elif _is_volume(entry):
                 self._volumes[entry.name] = _read(Path(entry.path))
 
     def close(self) -> None:
@@ -203,6 +203,11 @@ def _write(path: Path, document: Any, durable: bool) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def _is_volume(entry: "os.DirEntry[str]") -> bool:
+    plain = not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+    return plain and Path(entry.path, "_data").is_dir()
 
 
 def _read(directory: Path) -> Volume:

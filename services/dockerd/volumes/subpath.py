@@ -28,7 +28,7 @@ def pin(root: Path, volume: Path, inside: str, container_id: str) -> str:
             f"cannot access path {inside} of volume {volume.parent.name}: {error.strerror}"
         ) from error
     with closing(source):
-        if place.is_mount():
+        if linux.is_mount(str(place)):
             return str(place)
         _make(place, source)
         tree = linux.open_tree(source, "", linux.OPEN_TREE_CLONE | linux.AT_EMPTY_PATH)
@@ -44,7 +44,7 @@ def unpin(root: Path, container_id: str) -> None:
         return
     for place in directory.iterdir():
         with contextlib.suppress(OSError):
-            while place.is_mount():
+            while linux.is_mount(str(place)):
                 linux.umount2(str(place), linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
         with contextlib.suppress(OSError):
             place.rmdir() if place.is_dir() else place.unlink()
