@@ -1,7 +1,7 @@
 """containerd's filter grammar: `name==a,labels."k"!=v` is AND, several filters are OR. Pure.
 
 A selector is a field path, alone (is it there?) or with `==`, `!=` or `~=` (an expression) and a value.
-Values and path parts may be quoted by `"…"`, and values also by `|…|` or `/…/`.
+Values and path parts may be quoted by `"…"`, and expressions also by `|…|` or `/…/`.
 """
 
 import re
@@ -100,7 +100,7 @@ class _Parser:
         if operator is None:
             return Selector(tuple(path))
         self.at = operator.end()
-        return Selector(tuple(path), operator[1], self._value())
+        return Selector(tuple(path), operator[1], self._value(expression=operator[1] == "~="))
 
     def _part(self) -> str:
         quoted = self._take(_QUOTED)
@@ -111,12 +111,12 @@ class _Parser:
             raise self._error("expected a field name")
         return part
 
-    def _value(self) -> str:
-        quoted = self._take(_QUOTED) or self._take(_PATTERN)
+    def _value(self, *, expression: bool) -> str:
+        quoted = self._take(_QUOTED) or (self._take(_PATTERN) if expression else None)
         if quoted is not None:
             return _unquote(quoted)
         value = self._take(_BARE)
-        if value is None or value[0] in '"|':
+        if value is None or value[0] == '"':
             raise self._error("expected a value")
         return value
 

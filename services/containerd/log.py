@@ -29,5 +29,5 @@ def configure(level: str) -> None:
     handler.setFormatter(_Formatter())
     logging.basicConfig(level={"warn": "WARNING", "fatal": "CRITICAL"}.get(level, level.upper()), handlers=[handler])
     logging.raiseExceptions = False
-    for noisy in ("grpc", "asyncio"):
+    for noisy in ("grpc", "asyncio", "hpack"):
         logging.getLogger(noisy).setLevel(logging.INFO)

@@ -1,6 +1,7 @@
 """Compressed layers as plain chunks, told apart by their first bytes; and gzip or zstd on the way out.
 
-Inflating is bounded chunk by chunk, so that no archive makes us hold more than a few megabytes.
+Inflating is bounded chunk by chunk, so that no archive makes us hold more than a few megabytes. A zstd stream that was
+cut off ends without an error here: the layer's digest tells.
 """
 
 from collections.abc import Callable, Iterator

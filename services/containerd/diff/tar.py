@@ -260,10 +260,9 @@ def _number(text: bytes) -> int:
         value = int.from_bytes(text, "big", signed=False) & ((1 << (8 * len(text) - 1)) - 1)
         return value - (1 << (8 * len(text) - 1)) if text[0] & 0x40 else value
     digits = text.partition(b"\0")[0].strip()
-    try:
-        return int(digits, 8) if digits else 0
-    except ValueError:
-        raise TarError(f"{digits!r} is not an octal number") from None
+    if digits.strip(b"01234567"):
+        raise TarError(f"{digits!r} is not an octal number")
+    return int(digits, 8) if digits else 0
 
 
 def _decimal(text: bytes) -> int:

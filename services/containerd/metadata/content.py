@@ -33,7 +33,7 @@ class ContentRows:
             namespace, digest,
         )
         if row is None:
-            raise errdefs.NotFound(f"content {digest}: not found")
+            raise errdefs.NotFound(f"content digest {digest}: not found")
         return _info(row)
 
     def has(self, namespace: str, digest: str) -> bool:
@@ -86,7 +86,7 @@ class ContentRows:
     def delete(self, namespace: str, digest: str) -> None:
         with self._db.write() as execute:
             if not execute("DELETE FROM content WHERE namespace = ? AND digest = ?", (namespace, digest)).rowcount:
-                raise errdefs.NotFound(f"content {digest}: not found")
+                raise errdefs.NotFound(f"content digest {digest}: not found")
             execute(
                 "DELETE FROM resources WHERE namespace = ? AND type = 'content' AND id = ?", (namespace, digest)
             )

@@ -87,9 +87,9 @@ class SnapshotRows:
             return None
         found = self.find(namespace, key)
         if found is None:
-            raise errdefs.NotFound(f"missing parent {key!r} bucket: parent snapshot {key} does not exist: not found")
+            raise errdefs.NotFound(f"parent snapshot {key} does not exist: not found")
         if found.kind != snapshots_pb2.COMMITTED:
-            raise errdefs.InvalidArgument(f"parent {key!r} is not committed snapshot: invalid argument")
+            raise errdefs.InvalidArgument(f'parent "{key}" is not committed snapshot: invalid argument')
         return found.id
 
     def insert(
@@ -104,7 +104,7 @@ class SnapshotRows:
             namespace, self.driver, key, parent, kind, now, now, labelling.encode(labels),
         )
         if not added:
-            raise errdefs.AlreadyExists(f"snapshot {key!r}: already exists")
+            raise errdefs.AlreadyExists(f'snapshot "{key}": already exists')
         self._leases.hold(namespace, lease, f"snapshots/{self.driver}", key)
         return int(added[0][0])
 
@@ -126,7 +126,7 @@ class SnapshotRows:
     ) -> None:
         """Inside a transaction: an active snapshot becomes a committed one of another name."""
         if self.find(namespace, name) is not None:
-            raise errdefs.AlreadyExists(f"committed snapshot {name!r}: already exists")
+            raise errdefs.AlreadyExists(f'committed snapshot "{name}": already exists')
         self.db.read(
             "UPDATE snapshots SET key = ?, kind = ?, parent = ?, labels = ?, updated = ? WHERE id = ?",
             name, snapshots_pb2.COMMITTED, parent, labelling.encode(labels), time.time_ns(), snapshot.id,

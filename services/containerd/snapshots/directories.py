@@ -39,8 +39,9 @@ class Directories:
 
 
 def disk_usage(root: Path) -> tuple[int, int]:
-    """Bytes on disk and inodes of a tree, its root not counted, a hard-linked file once."""
-    size, seen = 0, set()
+    """Bytes on disk and inodes of a tree, a hard-linked file counted once."""
+    facts = root.stat()
+    size, seen = facts.st_blocks * 512, {(facts.st_dev, facts.st_ino)}
     pending = [str(root)]
     while pending:
         for entry in os.scandir(pending.pop()):

@@ -1,0 +1,56 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from protos import errdefs
+from services.containerd.metadata.db import VERSION, Database
+
+
+def test_fresh_file_gets_the_schema(tmp_path: Path) -> None:
+    first = Database(tmp_path / "meta.db")
+    assert first.fresh
+    assert first.read("SELECT * FROM images") == []
+    first.close()
+    assert not Database(tmp_path / "meta.db").fresh
+
+
+def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    db = Database(tmp_path / "meta.db")
+    with pytest.raises(RuntimeError), db.write() as execute:
+        execute("INSERT INTO namespaces (name) VALUES ('a')")
+        raise RuntimeError
+    assert db.read("SELECT * FROM namespaces") == []
+
+
+def test_namespace_of_a_rolled_back_transaction_is_made_again(tmp_path: Path) -> None:
+    db = Database(tmp_path / "meta.db")
+    with pytest.raises(RuntimeError), db.write():
+        db.ensure_namespace("a")
+        raise RuntimeError
+    with db.write():
+        db.ensure_namespace("a")
+    assert db.read("SELECT name FROM namespaces") == [("a",)]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_committed_rows_outlive_the_connection(tmp_path: Path, durable: bool) -> None:
+    db = Database(tmp_path / "meta.db")
+    with db.write(durable=durable) as execute:
+        execute("INSERT INTO namespaces (name) VALUES ('a')")
+    assert db.read("PRAGMA synchronous") == [(1,)]
+    assert sqlite3.connect(tmp_path / "meta.db").execute("SELECT name FROM namespaces").fetchall() == [("a",)]
+
+
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
+    Database(tmp_path / "meta.db").close()
+    with sqlite3.connect(tmp_path / "meta.db") as other:
+        other.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(errdefs.FailedPrecondition, match="newer release"):
+        Database(tmp_path / "meta.db")
+
+
+def test_corrupt_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "meta.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(errdefs.DataLoss, match=r"meta\.db"):
+        Database(tmp_path / "meta.db")
