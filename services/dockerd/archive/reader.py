@@ -93,10 +93,10 @@ class _Stream:
         self._buffer = memoryview(b"")
 
     def some(self, limit: int) -> bytes:
-        """Between 1 and `limit` bytes; TarError at the end."""
+        """Between 1 and `limit` bytes; InvalidArgument at the end."""
         piece = self._some(limit)
         if not piece:
-            raise tar.TarError("unexpected end of file")
+            raise _torn()
         return bytes(piece)
 
     def _some(self, limit: int) -> memoryview:
@@ -124,8 +124,12 @@ class _Stream:
         while size:
             piece = self._some(size)
             if not piece:
-                raise tar.TarError("unexpected end of file")
+                raise _torn()
             size -= len(piece)
+
+
+def _torn() -> errdefs.InvalidArgument:
+    return errdefs.InvalidArgument("archive is not readable: unexpected end of file")
 
 
 def _plain(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.fixture
 def base() -> Iterator[Path]:
     """A directory on a file system that overlayfs takes as its upper layer."""
-    made = Path(subprocess.run(["mktemp", "-d", "/dev/shm/rootfs-XXXXXX"], capture_output=True, text=True).stdout.strip())
-    yield made
-    subprocess.run(["rm", "-rf", made], check=True)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
+        yield Path(made)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_old_kernels_mount_by_path(base: Path, overlay: list[Mount]) -> None:
 
     here = Path.cwd()
     with beneath.closing(rootfs._in_namespace(work)) as root:
-        assert layers[-1].name in os.listdir(root)
+        assert layers[-1].name in os.listdir(root)  # noqa: PTH208
     assert Path.cwd() == here
 
 
@@ -124,4 +124,4 @@ def test_skeleton_replaces_links(tmp_path: Path) -> None:
     assert not list(outside.iterdir())
     assert (root / "dev/pts").is_dir() and not (root / "dev").is_symlink() and not (root / "proc").is_symlink()
     assert (root / "etc/hosts").read_text() == "" and (root / "etc/resolv.conf").read_text() == "kept"
-    assert (root / ".dockerenv").exists() and os.readlink(root / "etc/mtab") == "/proc/mounts"
+    assert (root / ".dockerenv").exists() and (root / "etc/mtab").readlink() == Path("/proc/mounts")

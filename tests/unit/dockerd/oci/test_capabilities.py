@@ -28,5 +28,7 @@ def test_unknown_name_is_refused() -> None:
 
 
 def test_nothing_is_inheritable() -> None:
-    assert capabilities.build(["CAP_KILL"], 0) == dict.fromkeys(("bounding", "effective", "permitted"), ["CAP_KILL"])
+    assert capabilities.build(["CAP_KILL"], 0) == {
+        kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")
+    }
     assert capabilities.build(["CAP_KILL"], 1000) == {"bounding": ["CAP_KILL"]}

@@ -26,7 +26,10 @@ def test_default_profile_denies() -> None:
 def test_sockets_are_filtered_by_family() -> None:
     families = [rule["args"][0] for rule in plain()["syscalls"] if rule["names"] == ["socket"]]
     assert [(each["op"], each["value"]) for each in families] == [
-        ("SCMP_CMP_LT", 38), ("SCMP_CMP_EQ", 39), ("SCMP_CMP_GT", 40)]  # neither AF_ALG nor AF_VSOCK
+        ("SCMP_CMP_LT", 38),
+        ("SCMP_CMP_EQ", 39),
+        ("SCMP_CMP_GT", 40),
+    ]  # neither AF_ALG nor AF_VSOCK
 
 
 def test_capabilities_open_calls() -> None:
@@ -59,19 +62,27 @@ def test_conditions_of_own_profile_hold() -> None:
         {"name": "a", "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_KILL"]}},
         {"names": ["b"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "99.0"}},
         {"names": ["c"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["vax"]}},
-        {"names": ["d"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5, "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
+        {
+            "names": ["d"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 5,
+            "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}],
+        },
     ]
     rules = seccomp.evaluate(json.dumps({"defaultAction": "SCMP_ACT_KILL", "syscalls": calls}), ("CAP_KILL",))
     assert [rule["names"] for rule in rules["syscalls"]] == [["d"]] and rules["syscalls"][0]["errnoRet"] == 5
 
 
-@pytest.mark.parametrize(("profile", "text"), [
-    ("{", "Decoding seccomp profile failed"),
-    ("[]", "Decoding seccomp profile failed"),
-    ('{"architectures":["A"],"archMap":[{"architecture":"A"}]}', "'architectures' and 'archMap'"),
-    ('{"syscalls":[{"name":"a","names":["b"]}]}', "'name' and 'names'"),
-    ('{"syscalls":[{"name":"a","includes":{"minKernel":"new"}}]}', "invalid kernel version"),
-])
+@pytest.mark.parametrize(
+    ("profile", "text"),
+    [
+        ("{", "Decoding seccomp profile failed"),
+        ("[]", "Decoding seccomp profile failed"),
+        ('{"architectures":["A"],"archMap":[{"architecture":"A"}]}', "'architectures' and 'archMap'"),
+        ('{"syscalls":[{"name":"a","names":["b"]}]}', "'name' and 'names'"),
+        ('{"syscalls":[{"name":"a","includes":{"minKernel":"new"}}]}', "invalid kernel version"),
+    ],
+)
 def test_bad_profile_is_refused(profile: str, text: str) -> None:
     with pytest.raises(errdefs.InvalidArgument, match=text):
         seccomp.evaluate(profile, ())

@@ -35,18 +35,21 @@ def root(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-@pytest.mark.parametrize(("asked", "uid", "gid", "additional"), [
-    ("", 0, 0, (0, 4)),
-    ("root", 0, 0, (0, 4)),
-    ("bob", 1000, 1001, (1001, 4, 44)),
-    ("1000", 1000, 1001, (1001, 4, 44)),
-    ("bob:adm", 1000, 4, (4,)),
-    ("bob:777", 1000, 777, (777,)),
-    ("4711", 4711, 0, (0,)),
-    ("4711:44", 4711, 44, (44,)),
-    (":44", 0, 44, (44,)),
-    ("2147483647", 2147483647, 0, (0,)),
-])
+@pytest.mark.parametrize(
+    ("asked", "uid", "gid", "additional"),
+    [
+        ("", 0, 0, (0, 4)),
+        ("root", 0, 0, (0, 4)),
+        ("bob", 1000, 1001, (1001, 4, 44)),
+        ("1000", 1000, 1001, (1001, 4, 44)),
+        ("bob:adm", 1000, 4, (4,)),
+        ("bob:777", 1000, 777, (777,)),
+        ("4711", 4711, 0, (0,)),
+        ("4711:44", 4711, 44, (44,)),
+        (":44", 0, 44, (44,)),
+        ("2147483647", 2147483647, 0, (0,)),
+    ],
+)
 def test_user_is_resolved(root: int, asked: str, uid: int, gid: int, additional: tuple[int, ...]) -> None:
     found = user.resolve(root, asked)
     assert (found.uid, found.gid, found.additional) == (uid, gid, additional)
@@ -56,19 +59,22 @@ def test_added_groups_are_resolved(root: int) -> None:
     assert user.resolve(root, "4711", ["video", "99", "adm"]).additional == (0, 44, 99, 4)
 
 
-@pytest.mark.parametrize(("asked", "text"), [
-    ("nobody", "unable to find user nobody: no matching entries in passwd file"),
-    ("0x0", "unable to find user 0x0: no matching entries in passwd file"),
-    ("1_000", "no matching entries in passwd file"),
-    ("१", "no matching entries in passwd file"),
-    ("bob:wheel", "unable to find group wheel: no matching entries in group file"),
-    ("2147483648", "uids and gids must be in range 0-2147483647"),
-    ("4294967296", "uids and gids must be in range 0-2147483647"),
-    ("-1", "uids and gids must be in range 0-2147483647"),
-    ("0:-1", "uids and gids must be in range 0-2147483647"),
-    ("wrap", "uids and gids must be in range 0-2147483647"),
-    ("bob:huge", "uids and gids must be in range 0-2147483647"),
-])
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("nobody", "unable to find user nobody: no matching entries in passwd file"),
+        ("0x0", "unable to find user 0x0: no matching entries in passwd file"),
+        ("1_000", "no matching entries in passwd file"),
+        ("१", "no matching entries in passwd file"),
+        ("bob:wheel", "unable to find group wheel: no matching entries in group file"),
+        ("2147483648", "uids and gids must be in range 0-2147483647"),
+        ("4294967296", "uids and gids must be in range 0-2147483647"),
+        ("-1", "uids and gids must be in range 0-2147483647"),
+        ("0:-1", "uids and gids must be in range 0-2147483647"),
+        ("wrap", "uids and gids must be in range 0-2147483647"),
+        ("bob:huge", "uids and gids must be in range 0-2147483647"),
+    ],
+)
 def test_bad_user_is_refused(root: int, asked: str, text: str) -> None:
     with pytest.raises(errdefs.InvalidArgument, match=text):
         user.resolve(root, asked)

@@ -28,14 +28,20 @@ def nobody(reference: str) -> Sequence[MountPoint]:
 
 def resolve(volumes: Volumes, host: dict[str, Any], config: dict[str, Any] | None = None) -> list[MountPoint]:
     return mounts.resolve(
-        volumes, "c1", ContainerConfig.model_validate(config or {}), HostConfig.model_validate(host), nobody)
+        volumes, "c1", ContainerConfig.model_validate(config or {}), HostConfig.model_validate(host), nobody
+    )
 
 
 def test_volumes_are_made_and_referred_to(volumes: Volumes) -> None:
     points = resolve(
-        volumes, {"Binds": ["named:/a", "/tmp:/b", "/c"]}, {"Volumes": {"/d": {}, "/a": {}, "/x/../c": {}}})
+        volumes, {"Binds": ["named:/a", "/tmp:/b", "/c"]}, {"Volumes": {"/d": {}, "/a": {}, "/x/../c": {}}}
+    )
     assert [(point.destination, point.type, point.mode) for point in points] == [
-        ("/a", "volume", "z"), ("/b", "bind", ""), ("/c", "volume", "z"), ("/d", "volume", "")]
+        ("/a", "volume", "z"),
+        ("/b", "bind", ""),
+        ("/c", "volume", "z"),
+        ("/d", "volume", ""),
+    ]
     assert points[0].source == str(volumes.root / "named/_data") and volumes.users("named") == ["c1"]
     assert volumes.get(points[2].name).anonymous and volumes.get("named").labels is None
     with pytest.raises(errdefs.Conflict, match=r"volume is in use - \[c1\]"):
@@ -59,7 +65,9 @@ def test_volumes_come_from_others(volumes: Volumes) -> None:
     host = HostConfig(VolumesFrom=["other:ro"], Binds=["own:/b"])
     points = mounts.resolve(volumes, "c2", ContainerConfig(), host, lambda reference: theirs)
     assert [(point.destination, point.name, point.rw, point.copy) for point in points] == [
-        ("/a", "named", False, False), ("/b", "own", True, True)]
+        ("/a", "named", False, False),
+        ("/b", "own", True, True),
+    ]
     assert volumes.users("named") == ["c1", "c2"]
 
 
@@ -68,16 +76,28 @@ def test_unknown_other_is_not_found(volumes: Volumes) -> None:
         resolve(volumes, {"VolumesFrom": ["ghost"]})
 
 
-@pytest.mark.parametrize("host", [
-    {"Binds": ["/tmp:/a", "x1:/a"]}, {"Binds": ["/tmp:/a"], "Tmpfs": {"/a/": ""}},
-    {"Binds": ["/tmp:/a"], "Mounts": [{"Type": "volume", "Target": "/a/."}]}])
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Binds": ["/tmp:/a", "x1:/a"]},
+        {"Binds": ["/tmp:/a"], "Tmpfs": {"/a/": ""}},
+        {"Binds": ["/tmp:/a"], "Mounts": [{"Type": "volume", "Target": "/a/."}]},
+    ],
+)
 def test_one_mount_a_place(host: dict[str, Any]) -> None:
     with pytest.raises(errdefs.InvalidArgument, match="Duplicate mount point: /a"):
         mounts.check(ContainerConfig(), HostConfig.model_validate(host))
 
 
-@pytest.mark.parametrize(("config", "host"), [
-    ({"Volumes": {"/": {}}}, {}), ({"Volumes": {"rel": {}}}, {}), ({}, {"Tmpfs": {"/": ""}}), ({}, {"Tmpfs": {"/a": "odd"}})])
+@pytest.mark.parametrize(
+    ("config", "host"),
+    [
+        ({"Volumes": {"/": {}}}, {}),
+        ({"Volumes": {"rel": {}}}, {}),
+        ({}, {"Tmpfs": {"/": ""}}),
+        ({}, {"Tmpfs": {"/a": "odd"}}),
+    ],
+)
 def test_bad_place_is_refused(config: dict[str, Any], host: dict[str, Any]) -> None:
     with pytest.raises(errdefs.InvalidArgument):
         mounts.check(ContainerConfig.model_validate(config), HostConfig.model_validate(host))
@@ -85,8 +105,20 @@ def test_bad_place_is_refused(config: dict[str, Any], host: dict[str, Any]) -> N
 
 def test_failure_leaves_no_reference(volumes: Volumes) -> None:
     with pytest.raises(errdefs.NotFound):
-        resolve(volumes, {"Binds": ["named:/a"], "Mounts": [
-            {"Type": "volume", "Target": "/b", "Source": "vv", "VolumeOptions": {"DriverConfig": {"Name": "ghost"}}}]})
+        resolve(
+            volumes,
+            {
+                "Binds": ["named:/a"],
+                "Mounts": [
+                    {
+                        "Type": "volume",
+                        "Target": "/b",
+                        "Source": "vv",
+                        "VolumeOptions": {"DriverConfig": {"Name": "ghost"}},
+                    }
+                ],
+            },
+        )
     assert not volumes.users("named")
 
 
@@ -99,8 +131,9 @@ def test_bind_of_the_root_follows_it(volumes: Volumes) -> None:
 def test_missing_source_is_made_for_binds_alone(volumes: Volumes, tmp_path: Path) -> None:
     made, gone = tmp_path / "new/deep", tmp_path / "gone"
     gone.mkdir()
-    points = resolve(volumes, {
-        "Binds": [f"{made}:/a"], "Mounts": [{"Type": "bind", "Source": str(gone), "Target": "/b"}]})
+    points = resolve(
+        volumes, {"Binds": [f"{made}:/a"], "Mounts": [{"Type": "bind", "Source": str(gone), "Target": "/b"}]}
+    )
     gone.rmdir()
     asyncio.run(mounts.attach(volumes, "c1", points[:1]))
     assert made.is_dir()
@@ -120,9 +153,13 @@ def test_use_is_told(volumes: Volumes) -> None:
 
     asyncio.run(use())
     assert events == [
-        ("mount", "named", {
-            "container": "c1", "destination": "/a", "driver": "local", "propagation": "", "read/write": "false"}),
-        ("unmount", "named", {"container": "c1", "driver": "local"})]
+        (
+            "mount",
+            "named",
+            {"container": "c1", "destination": "/a", "driver": "local", "propagation": "", "read/write": "false"},
+        ),
+        ("unmount", "named", {"container": "c1", "driver": "local"}),
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
@@ -132,7 +169,7 @@ def test_copy_up_keeps_everything(volumes: Volumes, tmp_path: Path) -> None:
     (image / "link").symlink_to("/srv")
     (image / "srv/file").write_text("text")
     os.link(image / "srv/file", image / "srv/deep/twin")
-    os.symlink("../../../../etc/passwd", image / "srv/dangling")
+    (image / "srv/dangling").symlink_to("../../../../etc/passwd")
     os.mknod(image / "srv/null", stat.S_IFCHR | 0o640, os.makedev(1, 3))
     os.mkfifo(image / "srv/pipe")
     (image / "srv/pipe").chmod(0o620)
@@ -149,7 +186,7 @@ def test_copy_up_keeps_everything(volumes: Volumes, tmp_path: Path) -> None:
     status = (made / "file").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), status.st_nlink) == (1000, 1001, 0o4755, 2)
     assert (made / "deep/twin").samefile(made / "file") and os.getxattr(made / "file", "user.tag") == b"v"
-    assert os.readlink(made / "dangling") == "../../../../etc/passwd"
+    assert (made / "dangling").readlink() == Path("../../../../etc/passwd")
     assert (made / "null").is_char_device() and (made / "null").stat().st_rdev == os.makedev(1, 3)
     assert (made / "pipe").is_fifo() and stat.S_IMODE((made / "pipe").stat().st_mode) == 0o620
     assert (made.stat().st_uid, made.stat().st_gid, stat.S_IMODE(made.stat().st_mode)) == (7, 8, 0o1770)

