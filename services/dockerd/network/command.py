@@ -2,11 +2,12 @@
 
 import os
 import shlex
-import signal
-from collections.abc import Sequence
-from typing import NamedTuple
+import shutil
+from typing import Final, NamedTuple
 
 from protos.errdefs import Internal, Unavailable
+
+SEARCH: Final = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 
 class Output(NamedTuple):
@@ -15,7 +16,7 @@ class Output(NamedTuple):
     stderr: str
 
 
-def run(arguments: Sequence[str], given: str = "", package: str = "iptables") -> str:
+def run(arguments: tuple[str, ...], given: str = "", package: str = "iptables") -> str:
     """Its stdout. A failure is Internal, with a line to paste into a shell and the tail of its stderr."""
     output = _run(arguments, given, package)
     if output.status:
@@ -24,20 +25,21 @@ def run(arguments: Sequence[str], given: str = "", package: str = "iptables") ->
     return output.stdout
 
 
-def hear(arguments: Sequence[str]) -> Output:
+def hear(arguments: tuple[str, ...]) -> Output:
     """What a program says, however it ends."""
     return _run(arguments, "", arguments[0])
 
 
-def _run(arguments: Sequence[str], given: str, package: str) -> Output:
+def _run(arguments: tuple[str, ...], given: str, package: str) -> Output:
     """By files in memory rather than pipes: nothing to pump, and a full pipe cannot block."""
     files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
     try:
         os.pwrite(files[0], given.encode(), 0)
         actions = [(os.POSIX_SPAWN_DUP2, file, number) for number, file in enumerate(files)]
         try:
-            pid = os.posix_spawnp(
-                arguments[0], list(arguments), os.environ, file_actions=actions, setsigdef=[signal.SIGPIPE]
+            program = shutil.which(arguments[0], path=SEARCH) or arguments[0]
+            pid = os.posix_spawn(
+                program, arguments, os.environ, file_actions=actions, setsigmask=(), setsigdef=range(1, 32)
             )
         except FileNotFoundError:
             raise Unavailable(f"{arguments[0]} is not installed (Debian: apt-get install {package})") from None

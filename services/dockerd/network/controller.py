@@ -239,15 +239,15 @@ class Controller:
         mode = mode_of(request)
         path = "" if mode == "host" else str(self.config.exec_root / "netns" / request.container_id[:12])
         hostname, hosts_file, resolv = (request.directory / name for name in ("hostname", "hosts", "resolv.conf"))
-        own = (request.container_id, request.name, mode, path)
-        return Sandbox(secrets.token_hex(32), *own, hostname, hosts_file, resolv)
+        identity = {"mode": mode, "name": request.name, "id": secrets.token_hex(32)}
+        return Sandbox(request.container_id, path, hostname, hosts_file, resolv, **identity)
 
     def _join(self, request: Request) -> Sandbox:
         other = self.sandboxes.get(request.shared_container)
         if other is None:
             raise Conflict(f"cannot join network of a non running container: {request.shared_container}")
         paths = (other.hostname_path, other.hosts_path, other.resolv_conf_path)
-        return Sandbox("", request.container_id, request.name, "container", other.netns_path, *paths)
+        return Sandbox(request.container_id, other.netns_path, *paths, mode="container", name=request.name)
 
     def _reserve(self, request: Request, found: list[Target]) -> list[Endpoint]:
         """All endpoints, or none."""

@@ -5,7 +5,7 @@ import itertools
 import os
 import select
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from protos.binding import Binding
 from protos.errdefs import Internal, Unavailable
@@ -15,6 +15,7 @@ from services.dockerd.network.portmap import Published
 READY: Final = 3
 LISTENER: Final = 4
 PATIENCE: Final = 16.0
+FRESH: Final[dict[str, Any]] = {"setsid": True, "setsigmask": (), "setsigdef": range(1, 32)}
 FLAGS: Final = ("-proto", "-host-ip", "-host-port", "-container-ip", "-container-port")
 
 
@@ -55,7 +56,7 @@ class Foreign:
         else:
             published.listener.close()
         try:
-            return os.posix_spawn(self._program, words, os.environ, file_actions=actions, setsid=True)
+            return os.posix_spawn(self._program, words, os.environ, file_actions=actions, **FRESH)
         except OSError as error:
             raise Unavailable(f"cannot run the userland proxy {self._program}: {error.strerror}") from error
         finally:
@@ -79,7 +80,7 @@ def bindings_of(words: Sequence[str]) -> Binding | None:
 
 def _takes_listener(program: str) -> bool:
     """Whether it knows -use-listen-fd; releases before 28 do not, and make their own listener."""
-    output = command.hear([program, "-h"])
+    output = command.hear((program, "-h"))
     return "use-listen-fd" in output.stdout + output.stderr
 
 

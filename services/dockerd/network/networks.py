@@ -5,9 +5,9 @@ import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ class Network:
     name: str
     driver: str
     id: str = field(default_factory=lambda: secrets.token_hex(32))
-    created: str = field(default_factory=lambda: now())
+    created: int = field(default_factory=time.time_ns)
     subnet: IPv4Network | None = None
     ip_range: IPv4Network | None = None
     gateway: IPv4Address | None = None
@@ -156,8 +156,3 @@ class Networks:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._path)
-
-
-def now() -> str:
-    """RFC3339 with nanoseconds' width."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

@@ -21,17 +21,17 @@ log = logging.getLogger("network")
 class Sandbox:
     """What `Controller.allocate` gives; the paths go into the OCI spec."""
 
-    id: str
     container_id: str
-    name: str
-    """The container's, for messages and events."""
-    mode: str
-    """`bridge` (any endpoints), `host`, `none` or `container`."""
     netns_path: str
     """Pinned network namespace for the spec's `namespaces`; "" for the host's own (no entry at all)."""
     hostname_path: Path
     hosts_path: Path
     resolv_conf_path: Path
+    mode: str = "bridge"
+    """`bridge` (any endpoints), `host`, `none` or `container`."""
+    name: str = ""
+    """The container's, for messages and events."""
+    id: str = ""
     endpoints: list[Endpoint] = field(default_factory=list)
     connected: bool = False
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from protos.binding import Binding
+from services.dockerd.container import stamp
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.ports import parse_exposed
@@ -127,7 +128,7 @@ def network_document(network: Network, sandboxes: Iterable[Sandbox], *, containe
     return {
         "Name": network.name,
         "Id": network.id,
-        "Created": network.created,
+        "Created": stamp.rfc3339(network.created),
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv4": True,

@@ -62,7 +62,10 @@ class Zygote:
             command = [*program(), "zygote"]
             environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-            self._pidfd = os.pidfd_open(os.posix_spawnp(command[0], command, environment, file_actions=actions))
+            pid = os.posix_spawnp(
+                command[0], command, environment, file_actions=actions, setsigmask=(), setsigdef=range(1, 32)
+            )
+            self._pidfd = os.pidfd_open(pid)
             theirs.close()
             self._channel = ours
         return self._channel

@@ -10,6 +10,7 @@ from services.dockerd.api import (
     events,
     exec,  # noqa: A004
     images,
+    networks,
     stats,
     streams,
     system,
@@ -18,5 +19,5 @@ from services.dockerd.api import (
 
 
 def routers() -> list[APIRouter]:
-    modules = (system, containers, streams, stats, archive, exec, images, volumes, events, debug, absent)
+    modules = (system, containers, streams, stats, archive, exec, images, volumes, networks, events, debug, absent)
     return [module.router for module in modules]
