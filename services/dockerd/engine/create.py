@@ -103,7 +103,13 @@ def _container(
     return Container(
         id=identity, name="", created=time.time_ns(), path=path, args=args, config=config, host=host, image=image.id,
         driver=engine.images.snapshotter, directory=engine.store.directory(identity),
-        endpoints={name: settings or EndpointSettings() for name, settings in networks.items()}, pristine=True)
+        endpoints=_endpoints(host, networks), pristine=True)
+
+
+def _endpoints(host: HostConfig, networks: dict[str, EndpointSettings | None]) -> dict[str, EndpointSettings]:
+    """By network; `default` is the name that old clients have for the one of NetworkMode."""
+    return {host.NetworkMode if name == "default" else name: settings or EndpointSettings()
+            for name, settings in networks.items()}
 
 
 def _new_id() -> str:

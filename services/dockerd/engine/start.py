@@ -56,10 +56,12 @@ async def run(engine: Engine, container: Container) -> None:
     try:
         pid = await _launch(engine, container)
         _started(engine, container, pid)
-    except (errdefs.EngineError, OSError) as error:
+    except BaseException as error:
         failure = _failure(error)
-        await _roll_back(engine, container, failure)
-        raise failure.error from error
+        await asyncio.shield(_roll_back(engine, container, failure))
+        if isinstance(error, errdefs.EngineError | OSError):
+            raise failure.error from error
+        raise
     finally:
         container.starting = False
     await _hand_over(engine, container)
@@ -98,12 +100,12 @@ class _CreateError(errdefs.EngineError):
         self.error = error
 
 
-def _failure(error: errdefs.EngineError | OSError) -> failures.Failure:
+def _failure(error: BaseException) -> failures.Failure:
     if isinstance(error, _CreateError):
         return failures.of_create(error.error)
-    if isinstance(error, OSError):
-        return failures.of_start(errdefs.Internal(str(error)))
-    return failures.of_start(error)
+    if isinstance(error, errdefs.EngineError):
+        return failures.of_start(error)
+    return failures.of_start(errdefs.Internal(str(error) or type(error).__name__))
 
 
 def _started(engine: Engine, container: Container, pid: int) -> None:

@@ -41,7 +41,7 @@ async def _session(
 ) -> None:
     topic = f"/dockerd/subscribed/{secrets.token_hex(8)}"
     scope = f"namespace=={client.namespace}"
-    request = events_pb2.SubscribeRequest(filters=[f"{scope},topic~=|^/tasks/|", f"{scope},topic=={topic}"])
+    request = events_pb2.SubscribeRequest(filters=[f"{scope},topic~=|^/tasks/|", f"{scope},topic==\"{topic}\""])
     echo = asyncio.create_task(_announce(client, topic), name="announce")
     comparing: asyncio.Task[None] | None = None
     try:
