@@ -239,8 +239,8 @@ class Controller:
         mode = mode_of(request)
         path = "" if mode == "host" else str(self.config.exec_root / "netns" / request.container_id[:12])
         hostname, hosts_file, resolv = (request.directory / name for name in ("hostname", "hosts", "resolv.conf"))
-        identity = {"mode": mode, "name": request.name, "id": secrets.token_hex(32)}
-        return Sandbox(request.container_id, path, hostname, hosts_file, resolv, **identity)
+        number = secrets.token_hex(32)
+        return Sandbox(request.container_id, path, hostname, hosts_file, resolv, mode, request.name, number)
 
     def _join(self, request: Request) -> Sandbox:
         other = self.sandboxes.get(request.shared_container)
