@@ -1,8 +1,11 @@
 """Routes of `docker cp`: HEAD, GET and PUT of a container's archive. Wire only."""
 
+from collections.abc import AsyncIterator
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import InvalidArgument
+from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.archive import files, pathstat
 from services.dockerd.web.context import engine_of
 from services.dockerd.web.query import flag
@@ -10,7 +13,8 @@ from services.dockerd.web.reply import Stream
 
 router = APIRouter()
 
-_STAT = "X-Docker-Container-Path-Stat"
+_PATIENCE: Final = 256 << 10
+_STAT: Final = "X-Docker-Container-Path-Stat"
 
 
 def _path(request: Request) -> str:
@@ -36,8 +40,22 @@ async def read_archive(request: Request, name: str) -> Response:
 
 @router.put("/containers/{name}/archive")
 async def write_archive(request: Request, name: str) -> Response:
-    await files.write(
-        engine_of(request), name, _path(request), request.stream(),
-        keep_kinds=flag(request, "noOverwriteDirNonDir"), own=flag(request, "copyUIDGID"),
-    )
+    body = request.stream()
+    try:
+        await files.write(
+            engine_of(request), name, _path(request), body,
+            keep_kinds=flag(request, "noOverwriteDirNonDir"), own=flag(request, "copyUIDGID"),
+        )
+    except EngineError:
+        await _drain(body)
+        raise
     return Response()
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Take a bit of what is still coming, so that a client with little to send reads the refusal and not a reset."""
+    left = _PATIENCE
+    async for chunk in body:
+        left -= len(chunk)
+        if left < 0:
+            return

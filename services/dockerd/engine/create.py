@@ -22,7 +22,7 @@ from services.dockerd.engine import notify, runtimes, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.logger import options
-from services.dockerd.oci import capabilities, devices, limits, security
+from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
 from services.dockerd.volumes import mounts
 from services.dockerd.volumes.mountpoint import MountPoint
@@ -39,7 +39,7 @@ async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[
     host = given.HostConfig or HostConfig()
     image = await engine.images.get(asked.Image)
     config = _completed(engine, asked, host, image)
-    warnings = limits.verify(host)
+    warnings = verify.verify(config, host, systemd_cgroup=engine.defaults.systemd_cgroup)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
     container = _container(engine, config, host, image, networks)
     container.name = wanted or names.generate(engine.containers.taken)
@@ -67,9 +67,6 @@ def _completed(engine: Engine, asked: ContainerConfig, host: HostConfig, image: 
     _defaults(engine, config, host)
     options.check(host.LogConfig)
     mounts.check(config, host)
-    devices.verify(host)
-    security.parse(host.SecurityOpt)
-    capabilities.choose(host.CapAdd, host.CapDrop, privileged=host.Privileged)
     return config
 
 

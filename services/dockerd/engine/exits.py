@@ -73,7 +73,8 @@ async def _settle(engine: Engine, container: Container, ran: float) -> None:
 
 def wake(container: Container, condition: str) -> None:
     """Answer those who wait for `condition`."""
-    outcome = Outcome(container.state.exit_code, container.state.error)
+    error = "" if condition == "removed" else container.state.error  # a start's failure is no failure to remove
+    outcome = Outcome(container.state.exit_code, error)
     for waiter in container.waiters.pop(condition, []):
         if not waiter.done():
             waiter.set_result(outcome)

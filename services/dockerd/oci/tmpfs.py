@@ -25,9 +25,11 @@ _SUFFIXES: Final = ((30, "g"), (20, "m"), (10, "k"))
 def merge(options: Iterable[str]) -> list[str]:
     """Docker's defaults and then the user's options, the last of each kind; InvalidArgument for one tmpfs has not."""
     asked = [option for option in options if option]
-    wrong = [option for option in asked if option not in _PAIRS and option.partition("=")[0] not in _VALUES]
-    if wrong:
-        raise errdefs.InvalidArgument(f'invalid tmpfs option [{" ".join(chr(34) + each + chr(34) for each in wrong)}]')
+    for option in asked:
+        words = option.split("=", 1)
+        if option not in _PAIRS and (words[0] not in _VALUES or len(words) == 1):
+            shown = " ".join(f'"{word}"' for word in words)
+            raise errdefs.InvalidArgument(f"invalid tmpfs option [{shown}]")
     chosen: dict[object, str] = {}
     for option in (*_BASE, *asked):
         key = _PAIRS.get(option, option.partition("=")[0])

@@ -57,8 +57,12 @@ def resolve(
     points: dict[str, MountPoint] = {}
     for text in host.VolumesFrom or ():
         reference, writable = parse.volumes_from(text)
+        try:
+            theirs = other(reference)
+        except errdefs.NotFound as error:  # a client takes 404 from create for a missing image, and pulls
+            raise errdefs.InvalidArgument(str(error)) from error
         points |= {
-            each.destination: replace(each, rw=each.rw and writable, copy=False) for each in other(reference)
+            each.destination: replace(each, rw=each.rw and writable, copy=False) for each in theirs
         }
     points |= {point.destination: _follow_root(point, volumes.root.parent) for point in _asked(host)}
     taken = {posixpath.normpath(each) for each in host.Tmpfs or {}}
@@ -91,6 +95,9 @@ def _create(volumes: Volumes, container_id: str, point: MountPoint) -> None:
     """Make or find the volume of a point and refer to it."""
     options = point.spec.VolumeOptions or MountVolume()
     driver = options.DriverConfig
+    if point.driver not in ("", "local"):
+        name = point.driver
+        raise errdefs.InvalidArgument(f'error looking up volume plugin {name}: plugin "{name}" not found')
     named = bool(point.name)
     labels = options.Labels if named or options.Labels else None
     volume, _ = volumes.create(point.name, point.driver, driver.Options if driver else None, labels)

@@ -72,7 +72,7 @@ def test_volumes_come_from_others(volumes: Volumes) -> None:
 
 
 def test_unknown_other_is_not_found(volumes: Volumes) -> None:
-    with pytest.raises(errdefs.NotFound, match="No such container: ghost"):
+    with pytest.raises(errdefs.InvalidArgument, match="No such container: ghost"):
         resolve(volumes, {"VolumesFrom": ["ghost"]})
 
 
@@ -104,7 +104,7 @@ def test_bad_place_is_refused(config: dict[str, Any], host: dict[str, Any]) -> N
 
 
 def test_failure_leaves_no_reference(volumes: Volumes) -> None:
-    with pytest.raises(errdefs.NotFound):
+    with pytest.raises(errdefs.InvalidArgument):
         resolve(
             volumes,
             {
