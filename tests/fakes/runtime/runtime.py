@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 """An OCI runtime that isolates nothing: the command line, the files and the life of runc, with processes of the host.
 
 Under `--root` a test finds `calls` (a line of JSON for each call: its words and what it inherited) and may put
@@ -100,7 +100,11 @@ def create(flags: argparse.Namespace, words: argparse.Namespace, record: Path) -
     record.mkdir()
     gate = record / "gate"
     os.mkfifo(gate)
-    pid = start_process(spec["process"], words, gate)
+    try:
+        pid = start_process(spec["process"], words, gate)
+    except Missing:
+        shutil.rmtree(record)
+        raise
     (record / "pid").write_text(str(pid))
     Path(words.pid_file).write_text(str(pid))
 

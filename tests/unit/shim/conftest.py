@@ -34,9 +34,9 @@ def reaper(loop: Loop) -> Iterator[Reaper]:
 
 @pytest.fixture
 def run(loop: Loop) -> Run:
-    """Run a coroutine to its end; ten seconds are too long."""
+    """Run a coroutine to its end; a minute is too long."""
 
     def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return loop.run_until(loop.spawn(loop.timeout(coroutine, 10)))
+        return loop.run_until(loop.spawn(loop.timeout(coroutine, 60)))
 
     return run

@@ -13,7 +13,7 @@ async def readable(loop: Loop, fd: int) -> None:
     ready: Future[None] = Future()
     loop.add_reader(fd, lambda: ready.set(None))
     try:
-        await loop.timeout(ready, 5)
+        await loop.timeout(ready, 30)
     finally:
         loop.remove(fd)
 

@@ -65,7 +65,7 @@ def scene(loop: Loop, tmp_path: Path) -> Iterator[Scene]:
     yield scene
     scene.owner.close()
     scene.close()
-    loop.run_until(loop.spawn(loop.timeout(scene.owner.quiet, 5)))
+    loop.run_until(loop.spawn(loop.timeout(scene.owner.quiet, 30)))
 
 
 def test_output_goes_to_log_and_client(scene: Scene, run: Run) -> None:
