@@ -176,6 +176,11 @@ class Client:
 
     # the end
 
+    def give_back(self) -> None:
+        """The process never ran: let go without ending the stream, so that dockerd can still say why."""
+        self._leave(streams_pb2.EXITED)
+        self._close()
+
     def _broken(self) -> None:
         """The client is gone for good."""
         self._leave(streams_pb2.CLIENT_GONE)

@@ -174,7 +174,10 @@ class Owner:
         self._control.close()
         self.ended.set(None)
         for client in list(self._clients):
-            client.finish(streams_pb2.EXITED)
+            if self._begun:
+                client.finish(streams_pb2.EXITED)
+            else:
+                client.give_back()
         self._check_quiet()
 
     # clients
