@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import select
+import socket
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -88,26 +89,57 @@ def check_start(engine: Engine, reference: str) -> tuple[Exec, Container]:
 
 
 async def start(engine: Engine, subject: Exec, container: Container, client: attach.Client | None) -> None:
-    """Run it; the client's socket, if one waits, is handed to the owner of its streams first."""
+    """Run it; the client's socket, if one waits, is handed to the owner of its streams first.
+
+    A failure is also written to the client, which has no other way to learn of it.
+    """
     subject.starting = True
     _notify(engine, container, subject, "exec_start: " + " ".join(subject.cmd))
+    guest = _Guest(client.detach(), client.unread) if client else None
     try:
-        connection = await _launch(engine, subject, container, client)
+        connection = await _launch(engine, subject, container, guest)
     except errdefs.EngineError as error:
         failure = failures.of_exec(error)
-        subject.exit_code = failure.code
-        _end(engine, container, subject)
-        with contextlib.suppress(errdefs.EngineError):
-            await tasks.delete_exec(engine, container.id, subject.id)
+        await _failed(engine, subject, container, failure.code)
+        if guest:
+            guest.tell(str(failure.error), framed=not subject.tty)
         raise failure.error from error
     finally:
         subject.starting = False
+        if guest:
+            guest.close()
     if connection:
         engine.spawn(_watch(engine, container, subject, connection), f"attached exec {subject.id[:12]}")
 
 
+class _Guest:
+    """The client of an exec: its socket, and a duplicate by which a failure can still be told."""
+
+    def __init__(self, sock: socket.socket, unread: bytes) -> None:
+        self.socket = sock
+        self.unread = unread
+        self._voice = sock.dup()
+
+    def tell(self, text: str, *, framed: bool) -> None:
+        data = text.encode() + b"\r\n"
+        header = b"\x01\0\0\0" + len(data).to_bytes(4, "big") if framed else b""
+        with contextlib.suppress(OSError):  # the client has gone
+            self._voice.send(header + data)
+
+    def close(self) -> None:
+        self.socket.close()
+        self._voice.close()
+
+
+async def _failed(engine: Engine, subject: Exec, container: Container, code: int) -> None:
+    subject.exit_code, subject.starting = code, False
+    _end(engine, container, subject)
+    with contextlib.suppress(errdefs.EngineError):
+        await tasks.delete_exec(engine, container.id, subject.id)
+
+
 async def _launch(
-    engine: Engine, subject: Exec, container: Container, client: attach.Client | None
+    engine: Engine, subject: Exec, container: Container, guest: _Guest | None
 ) -> streams.Connection | None:
     process = await _process(engine, subject, container)
     config = streams_pb2.Config(
@@ -116,12 +148,12 @@ async def _launch(
     stdio = streams.publish(engine, config)
     await tasks.execute(engine, container.id, subject.id, stdio, process, tty=subject.tty)
     connection = None
-    if client:
+    if guest:
         wish = streams_pb2.Attach(
             stdin=subject.stdin, stdout=subject.stdout, stderr=subject.stderr, stream=True,
-            multiplexed=not subject.tty, unread=client.unread,
+            multiplexed=not subject.tty, unread=guest.unread,
             detach_keys=attach.detach_keys(subject.detach_keys) if subject.tty else b"")
-        connection = await streams.attach(engine, subject.id, wish, client.detach())
+        connection = await streams.attach(engine, subject.id, wish, guest.socket)
     pid = await tasks.start(engine, container.id, subject.id)
     subject.started_at = time.time_ns()
     _save(engine, subject, pid)

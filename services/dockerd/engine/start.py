@@ -164,7 +164,6 @@ async def _roll_back(engine: Engine, container: Container, failure: failures.Fai
     container.starting = False
     engine.store.save(container)
     engine.containers.refresh(container)
-    exits.wake(container, "next-exit")
     exits.wake(container, "not-running")
     if container.host.AutoRemove and not container.keep:
         engine.spawn(remove.quietly(engine, container), f"auto-remove {container.short}")
