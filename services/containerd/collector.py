@@ -17,7 +17,7 @@ from services.containerd.snapshots.snapshotter import Snapshotter
 
 log = logging.getLogger("gc")
 
-QUIET: Final = 2.0
+QUIET: Final = 5.0
 """Seconds after a deletion until its leftovers are collected."""
 INGEST_LIFE: Final = 24 * 3600 * 10**9
 """Nanoseconds that an ingest nobody holds may lie untouched."""

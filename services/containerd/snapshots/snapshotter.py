@@ -161,5 +161,5 @@ def choose(snapshotters: dict[str, Snapshotter], name: str) -> Snapshotter:
         return next(iter(snapshotters.values()))
     found = snapshotters.get(name)
     if found is None:
-        raise errdefs.NotFound(f"snapshotter not loaded: {name}: not found; there are {', '.join(snapshotters)}")
+        raise errdefs.InvalidArgument(f"snapshotter not loaded: {name}: invalid argument")
     return found

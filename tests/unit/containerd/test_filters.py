@@ -7,7 +7,11 @@ from services.containerd import filters
 from services.containerd.filters import Selector, compile_all, parse
 
 CONTAINER = {
-    "id": "c1", "image": "busybox:latest", "topic": "/tasks/exit", "labels.a": "1", "labels.com.example/x.y": "two words",
+    "id": "c1",
+    "image": "busybox:latest",
+    "topic": "/tasks/exit",
+    "labels.a": "1",
+    "labels.com.example/x.y": "two words",
 }
 
 

@@ -222,7 +222,7 @@ HARMLESS: dict[str, Builder] = {
     "chmod through a link": Builder().symlink("s", "@OUT").directory("s", mode=0o777),
     "whiteout through a link": Builder().symlink("s", "@OUT").add("s/.wh.file"),
     "opaque through a link": Builder().symlink("s", "@OUT").add("s/.wh..wh..opq"),
-    "link swapped for a directory": Builder().directory("d").add("d/f", b"").symlink("d", "@OUT").add("d/file", b"evil"),
+    "link swapped for a directory": Builder().add("d/f", b"").symlink("d", "@OUT").add("d/file", b"evil"),
     "chain of links": Builder().symlink("a", "b").symlink("b", "@OUT/..").add("a/sibling", b"evil"),
     "device of the host": Builder().device("mem", 1, 1),
     "absolute name": Builder().add("@OUT/file", b"evil"),
