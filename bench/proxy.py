@@ -232,6 +232,7 @@ def main() -> None:
     parser.add_argument("--other", default="/usr/sbin/docker-proxy")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--json", action="store_true", help="print the medians as JSON: name -> [ours, other]")
     options = parser.parse_args()
     enter_namespace()
     servers = [multiprocessing.Process(target=each, daemon=True) for each in (serve_echo, serve_sink, serve_source)]
@@ -247,6 +248,9 @@ def main() -> None:
             for name, load in LOADS.items():
                 figures[name][who].append(load(options.seconds))
             end(pids)
+    if options.json:
+        print(json.dumps({name: [statistics.median(sides[who]) for who in starts] for name, sides in figures.items()}))
+        return
     print(f"{'':22}{'ours':>12}{'other':>12}{'ratio':>8}   (medians of {options.rounds})")
     for name, sides in figures.items():
         ours, other = statistics.median(sides["ours"]), statistics.median(sides["other"])
