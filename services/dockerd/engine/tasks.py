@@ -115,6 +115,7 @@ async def mounts(engine: Engine, container: Container) -> list[Mount]:
 
 async def record(engine: Engine, container: Container, spec: bytes, runtime: str, options: any_pb2.Any) -> None:
     """Make docker-containerd's record of the container hold this spec."""
+    call, containers = engine.client.call, engine.client.containers
     described = containers_pb2.Container(
         id=container.id,
         image=container.config.Image,
@@ -123,13 +124,15 @@ async def record(engine: Engine, container: Container, spec: bytes, runtime: str
         snapshotter=container.driver,
         snapshot_key=container.id,
     )
-    containers = engine.client.containers
-    if container.spec != b"":
-        update = containers_pb2.UpdateContainerRequest(container=described)
-        update.update_mask.paths.append("spec")
-        await engine.client.call(containers.Update, update)
-    else:
-        await engine.client.call(containers.Create, containers_pb2.CreateContainerRequest(container=described))
+    update = containers_pb2.UpdateContainerRequest(container=described)
+    update.update_mask.paths.append("spec")
+    create = containers_pb2.CreateContainerRequest(container=described)
+    try:
+        await (call(containers.Update, update) if container.spec else call(containers.Create, create))
+    except errdefs.AlreadyExists:  # made in an earlier life of dockerd
+        await call(containers.Update, update)
+    except errdefs.NotFound:
+        await call(containers.Create, create)
     container.spec = spec
 
 
