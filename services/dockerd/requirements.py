@@ -1,13 +1,13 @@
 """What this machine must have before anything is started: each thing that is missing with the way to get it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from protos.errdefs import FailedPrecondition
 from services.dockerd.config import Config
+from services.dockerd.process import which
 
 CONTROLLERS: Final = ("devices", "memory", "cpu", "freezer", "pids")
 """Of cgroup v1; v2 has devices and freezer built in."""
@@ -24,20 +24,17 @@ def check(config: Config) -> None:
 
 def _programs(config: Config) -> Iterator[str]:
     runtime = config.runtimes[config.default_runtime]
-    if not runtime.type and not shutil.which(runtime.path or config.default_runtime):
+    if not runtime.type and not which(runtime.path or config.default_runtime):
         yield f"OCI runtime {runtime.path}: apt-get install runc, or choose another by --default-runtime"
     if config.init and not init_program(config):
         yield "docker-init for --init: apt-get install tini, or give its place by --init-path"
-    if config.iptables and config.bridge != "none" and not shutil.which("iptables-restore", path=SYSTEM_PATH):
+    if config.iptables and config.bridge != "none" and not which("iptables-restore"):
         yield "iptables: apt-get install iptables, or start with --iptables=false"
-
-
-SYSTEM_PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def init_program(config: Config) -> str:
     """Path of docker-init, "" where there is none."""
-    return shutil.which(config.init_path or "docker-init", path=SYSTEM_PATH) or ""
+    return which(config.init_path or "docker-init")
 
 
 def _kernel(config: Config) -> Iterator[str]:
@@ -73,5 +70,5 @@ def links(error: OSError) -> FailedPrecondition:
 
 
 def _modprobe(name: str) -> bool:
-    program = shutil.which("modprobe", path=SYSTEM_PATH)
-    return bool(program) and os.spawnl(os.P_WAIT, str(program), "modprobe", "-q", name) == 0
+    program = which("modprobe")
+    return bool(program) and os.spawnl(os.P_WAIT, program, "modprobe", "-q", name) == 0

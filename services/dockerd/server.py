@@ -2,14 +2,15 @@
 
 import asyncio
 import faulthandler
+import functools
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp
 
@@ -27,7 +28,7 @@ from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process
 from services.dockerd.remote.supervisor import Supervisor
 from services.dockerd.volumes.store import Volumes
-from services.dockerd.web import heads
+from services.dockerd.web import heads, prepared
 from services.dockerd.web.fast import Fast
 from services.dockerd.web.late import Late
 from services.dockerd.web.listeners import open_all
@@ -74,28 +75,23 @@ async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engi
         listeners = open_all(config.hosts, config.group)
         for listener in listeners:
             stack.callback(listener.close)
-        # 3. The engine's parts, from disk and from docker-containerd.
+        # 3. The engine's parts, from disk.
         client = Client(config.containerd_address, config.containerd_namespace)
         stack.push_async_callback(client.close)
         engine, network, images = _assemble(config, client, stack)
         restore.load(engine)
-        app = Late(lambda: _application(engine))
-        app.begin()
-        await supervisor.start()
+        # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
         stack.push_async_callback(images.stop)
-        await images.start()
-        # 4. The network: what lives is adopted.
         stack.push_async_callback(_end_network, engine, network)
-        try:
-            await network.start(assemble.live(engine))
-        except OSError as error:
-            raise requirements.links(error) from error
+        await _together(_connect(network, engine), _contain(supervisor, images))
         # 5. Containers: what ended meanwhile is told, what runs is watched.
         stack.push_async_callback(_end_background, engine)
         monitor.start(engine)
         await restore.restore(engine)
         # 6. The API.
+        app = Late(lambda: _application(engine))
         fast = Fast(heads.common(VERSION))
+        fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
         web = Web(app, fast, listeners)
         stack.push_async_callback(web.stop)
         await web.start()
@@ -125,6 +121,26 @@ def _application(engine: Engine) -> ASGIApp:
     from services.dockerd.web import app, routes  # FastAPI: loaded in a thread, after what the start needs
 
     return app.build(engine, routes.routers())
+
+
+async def _connect(network: Controller, engine: Engine) -> None:
+    try:
+        await network.start(assemble.live(engine))
+    except OSError as error:
+        raise requirements.links(error) from error
+
+
+async def _contain(supervisor: Supervisor, images: Images) -> None:
+    await supervisor.start()
+    await images.start()
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """All of them, or the first failure once none runs any more."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for failure in results:
+        if isinstance(failure, BaseException):
+            raise failure
 
 
 async def _settle(app: Late) -> None:

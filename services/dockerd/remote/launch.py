@@ -4,7 +4,6 @@ heavy imports, so that docker-containerd boots beside them. Watching and restart
 
 import os
 import resource
-import shutil
 import socket
 import struct
 import sys
@@ -14,6 +13,7 @@ from typing import Final
 
 from protos.errdefs import Unavailable
 from services.dockerd.config import Config
+from services.dockerd.process import which
 
 PROGRAM: Final = "docker-containerd"
 _PRIVATE: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "DOCKERD_READY_FD")
@@ -95,7 +95,7 @@ def program() -> str:
     beside = Path(sys.argv[0]).absolute().parent / PROGRAM
     if beside.exists():
         return str(beside)
-    found = shutil.which(PROGRAM)
+    found = which(PROGRAM)
     if not found:
         raise Unavailable(f"{PROGRAM} is neither beside {sys.argv[0]} nor in PATH: install the package again")
     return found

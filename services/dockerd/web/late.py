@@ -1,6 +1,7 @@
-"""The application while it is still being imported: requests wait for it, `_ping` and the list do not.
+"""The application until it is imported: requests wait for it, `_ping` and the list of containers do not.
 
-FastAPI and the routers take longer to load than all the rest of dockerd; a thread does it while dockerd starts.
+FastAPI and the routers take nearly as long to load as all the rest of dockerd; a thread does it as soon as the engine
+stands.
 """
 
 import asyncio

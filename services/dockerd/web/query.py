@@ -4,13 +4,13 @@ from starlette.requests import Request
 
 from protos.errdefs import InvalidArgument
 
-_FALSE = frozenset(("", "0", "no", "false", "none"))
+FALSE = frozenset(("", "0", "no", "false", "none"))
 
 
 def flag(request: Request, name: str, default: bool = False) -> bool:
     """True unless empty, 0, no, false or none; `default` where the parameter is missing."""
     value = request.query_params.get(name)
-    return default if value is None else value.strip().lower() not in _FALSE
+    return default if value is None else value.strip().lower() not in FALSE
 
 
 def number(request: Request, name: str, default: int | None = None) -> int | None:
