@@ -2,7 +2,7 @@
 
 It is a snapshot of its own between the image's and the container's, made once per image and shared: so it is in no
 commit and no `diff`, and costs a start nothing. An image's links in these places are replaced, lest a runtime mount
-through them. Nothing refers to the snapshot but its containers; collected, it is made again.
+through them. Should it be collected, it is made again.
 """
 
 import asyncio
@@ -55,7 +55,9 @@ async def _make(client: Client, snapshotter: str, chain_id: str) -> None:
     mounts = (await client.call(client.snapshots.Prepare, request)).mounts
     try:
         await asyncio.to_thread(_fill, mounts)
-        commit = snapshots_pb2.CommitSnapshotRequest(snapshotter=snapshotter, key=key, name=name(chain_id))
+        commit = snapshots_pb2.CommitSnapshotRequest(
+            snapshotter=snapshotter, key=key, name=name(chain_id), labels=_kept_by(snapshotter, chain_id)
+        )
         with contextlib.suppress(errdefs.AlreadyExists):  # another create was quicker
             await client.call(client.snapshots.Commit, commit)
             return
@@ -73,6 +75,11 @@ async def _remove(client: Client, snapshotter: str, key: str) -> None:
 
 def _root_label() -> dict[str, str]:
     return {"containerd.io/gc.root": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def _kept_by(snapshotter: str, chain_id: str) -> dict[str, str]:
+    """Lives as long as the image's own snapshot; a containerd that does not know the label collects it when unused."""
+    return {f"containerd.io/gc.bref.snapshot.{snapshotter}": chain_id} if chain_id else _root_label()
 
 
 def _fill(mounts: Sequence[Mount]) -> None:
