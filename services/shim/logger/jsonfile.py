@@ -120,11 +120,6 @@ class JsonFile:
         if self._compressing:
             self.blocked = self.blocked or Future()
             return False
-        if self.options.max_files < 2:
-            os.ftruncate(self._fd, 0)
-            self._size = 0
-            self.generation += 1
-            return True
         try:
             self._shift()
             fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
@@ -141,6 +136,8 @@ class JsonFile:
 
     def _shift(self) -> None:
         oldest = self.options.max_files - 1
+        if oldest == 0:
+            Path(self.path).unlink(missing_ok=True)  # not emptied: somebody may still be reading it
         for number in range(oldest, 0, -1):
             for kind in ("", ".gz"):  # both may be there: a compression that was cut short leaves the plain one
                 older = Path(f"{self.path}.{number}{kind}")
