@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -14,7 +15,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine import shm, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.sandbox import Sandbox
-from services.dockerd.oci import spec
+from services.dockerd.oci import apparmor, features, spec
 from services.dockerd.oci import user as users
 from services.dockerd.oci.user import User
 from services.dockerd.volumes.mountpoint import MountPoint
@@ -24,7 +25,19 @@ async def build(
     engine: Engine, container: Container, sandbox: Sandbox, points: Sequence[MountPoint]
 ) -> bytes:
     """The spec as JSON."""
-    return orjson.dumps(spec.build(describe(engine, container, sandbox, points, await identity(engine, container))))
+    given = describe(engine, container, sandbox, points, await identity(engine, container))
+    if any(not point.rw and point.type == "bind" for point in points):
+        given = await _deeply_readonly(engine, container, given)
+    document = spec.build(given)
+    await apparmor.ensure(document["process"].get("apparmorProfile", ""))
+    return orjson.dumps(document)
+
+
+async def _deeply_readonly(engine: Engine, container: Container, given: spec.SpecInput) -> spec.SpecInput:
+    """A read-only bind is read-only with what is mounted beneath it, where the runtime can do that."""
+    name = container.host.Runtime or engine.config.default_runtime
+    able = await features.recursive_readonly(engine.config.runtimes[name].path or name)
+    return replace(given, defaults=replace(given.defaults, recursive_readonly=able))
 
 
 def describe(

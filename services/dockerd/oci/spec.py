@@ -5,7 +5,6 @@ image's files (the user) or the host's (volumes) is resolved by the caller and c
 """
 
 import posixpath
-import shutil
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from services.dockerd.oci import (
 from services.dockerd.oci import process as processes
 from services.dockerd.oci.defaults import INIT, MASKED_PATHS, READONLY_PATHS
 from services.dockerd.oci.inputs import Defaults, ExecInput, SpecInput
+from services.dockerd.process import which
 from services.dockerd.schema.container import HostConfig
 
 __all__ = ["Defaults", "ExecInput", "SpecInput", "build", "cgroup_path", "process"]
@@ -110,7 +110,7 @@ def _init_program(given: SpecInput) -> str:
     wanted = given.host.Init if given.host.Init is not None else given.defaults.init
     if not wanted or given.host.PidMode:
         return ""
-    found = given.defaults.init_path or shutil.which("docker-init")
+    found = given.defaults.init_path or which("docker-init")
     if not found:
         raise errdefs.FailedPrecondition("docker-init is not in PATH: install tini's docker-init or set --init-path")
     return found
