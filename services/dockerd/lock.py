@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from protos.errdefs import AlreadyExists
 
-NAME = "dockerd.lock"
+NAME: Final = "dockerd.lock"
+GRACE: Final = 5.0
 
 
 def hold(data_root: Path) -> int:
@@ -53,13 +56,19 @@ def living(path: Path) -> int:
     if not pid or pid == os.getpid():
         return 0
     try:
-        comm = Path(f"/proc/{pid}/comm").read_text().strip()
-        started = Path(f"/proc/{pid}").stat().st_mtime
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         written = path.stat().st_mtime
     except OSError:
         return 0
-    # Who wrote the file was there before it; a second's grace for coarse clocks.
-    return pid if comm == "dockerd" and started <= written + 1 else 0
+    # Who wrote the file was there before it, with some grace for a clock that was set since.
+    return pid if "(dockerd)" in stat and started(stat) <= written + GRACE else 0
+
+
+def started(stat: str) -> float:
+    """When a process began, in seconds since the epoch, from its /proc/<pid>/stat."""
+    ticks = int(stat.rpartition(")")[2].split()[19])
+    now = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return now + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _read(path: Path) -> int:
