@@ -14,6 +14,8 @@ CLONE_NEWNS: Final = 0x00020000
 CLOSE_RANGE_CLOEXEC: Final = 4
 MNT_DETACH: Final = 2
 AT_FDCWD: Final = -100
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 MOVE_MOUNT_SET_GROUP: Final = 0x100
@@ -83,6 +85,13 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 def umount(target: str, flags: int = 0) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def is_mount_root(path: str) -> bool:
+    """Whether `path`, no link followed at its end, is where something is mounted (Linux 5.8)."""
+    found = (ctypes.c_uint64 * 32)()  # struct statx; stx_attributes is its second word
+    _check(_libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, found), path)
+    return bool(found[1] & STATX_ATTR_MOUNT_ROOT)
 
 
 def join_mount_group(source: int, target: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.shim import linux
 from services.shim.loop import Loop
 from services.shim.process.process import Process
-from services.shim.process.rootfs import Mount, mount_all
+from services.shim.process.rootfs import Mount, Plan, plan
 from services.shim.reaper import Reaper
 from services.shim.runtime import Runtime
 
@@ -23,7 +23,7 @@ class Init(Process):
         pid_file = bundle / "init.pid"
         try:
             with reaper.keep():
-                prepare = partial(_prepare, os.getpid(), mounts, rootfs) if mounts else None
+                prepare = partial(_prepare, os.getpid(), plan(mounts, rootfs)) if mounts else None
                 await runtime.create(pid_file, self.descriptors(), console.address if console else None, prepare)
                 await self.adopt(loop, reaper, pid_file, console)
         finally:
@@ -31,9 +31,9 @@ class Init(Process):
                 console.close()
 
 
-def _prepare(parent: int, mounts: list[Mount], rootfs: Path) -> None:
+def _prepare(parent: int, mounts: Plan) -> None:
     """In the child: a runtime that outlived its shim would race with the clean-up after it."""
     linux.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         raise ProcessLookupError("the shim has ended")
-    mount_all(mounts, rootfs)
+    mounts.apply()

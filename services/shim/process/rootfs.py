@@ -6,6 +6,8 @@ so that what the runtime is to share (`rshared` volumes) still reaches the host.
 there the mount does spread, and the shim's `delete` takes it from the host.
 """
 
+import errno
+import functools
 import itertools
 import os
 from collections.abc import Sequence
@@ -49,49 +51,50 @@ def parse(options: Sequence[str]) -> tuple[int, list[str]]:
     return flags, data
 
 
-def mount_all(mounts: Sequence[Mount], rootfs: Path) -> None:
-    """Enter a new mount namespace and mount the list, in order, on `rootfs`. For a child about to exec."""
-    above = _mount_above(rootfs)
-    shared = above is not None and _can_rejoin() and _is_shared(above)
-    host = os.open(above, os.O_PATH | os.O_CLOEXEC) if above and shared else -1
-    linux.unshare(linux.CLONE_NEWNS)
-    if above and shared:
-        linux.mount("", above, "", linux.MS_PRIVATE)
-    for each in mounts:
-        _mount(each, str(rootfs / each.target.lstrip("/")) if each.target else str(rootfs))
-    if above and shared:
-        _share_again(host, above)
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One mount(2), `directory` entered before it; `name` is what it is called when it fails."""
+
+    source: str
+    target: str
+    kind: str
+    flags: int
+    data: str
+    directory: str | None
+    name: str
 
 
-def _can_rejoin() -> bool:
-    major, minor = os.uname().release.split(".")[:2]
-    return (int(major), int("".join(itertools.takewhile(str.isdigit, minor)))) >= (5, 15)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Made by the shim, applied by its child. `above` is the mount point that the root file system lies on."""
+
+    calls: tuple[Call, ...]
+    above: str | None
+
+    def apply(self) -> None:
+        """Enter a new mount namespace and mount everything, in order."""
+        host = os.open(self.above, os.O_PATH | os.O_CLOEXEC) if self.above else -1
+        linux.unshare(linux.CLONE_NEWNS)
+        if self.above:
+            linux.mount("", self.above, "", linux.MS_PRIVATE)
+        for call in self.calls:
+            _mount(call)
+        if self.above:
+            _rejoin(host, self.above)
 
 
-def _share_again(host: int, above: str) -> None:
-    ours = os.open(above, os.O_PATH | os.O_CLOEXEC)
-    try:
-        linux.join_mount_group(host, ours)
-    finally:
-        os.close(ours)
-        os.close(host)
+def plan(mounts: Sequence[Mount], rootfs: Path) -> Plan:
+    return Plan(tuple(_call(each, rootfs) for each in mounts), _mount_above(rootfs) if _can_rejoin() else None)
 
 
-def _mount(mount: Mount, target: str) -> None:
+def _call(mount: Mount, rootfs: Path) -> Call:
     flags, options = parse(mount.options)
-    directory, options = compact(options) if len(",".join(options)) > _DATA_LIMIT else (None, options)
-    before = Path.cwd()
-    try:
-        if directory is not None:
-            os.chdir(directory)
-        linux.mount(mount.source, target, mount.kind, flags, ",".join(options))
-    except OSError as error:
-        text = f"failed to mount rootfs component {mount.kind} {mount.source} with {','.join(mount.options)}"
-        raise OSError(error.errno, f"{text}: {error.strerror}", target) from error
-    finally:
-        os.chdir(before)
-    if flags & linux.MS_BIND and flags & linux.MS_RDONLY:
-        linux.mount("", target, "", flags | linux.MS_REMOUNT)
+    directory = None
+    if len(",".join(options)) > _DATA_LIMIT:
+        directory, options = compact(options)
+    name = f"{mount.kind} {mount.source} with {','.join(mount.options)}"
+    target = str(rootfs / mount.target.lstrip("/")) if mount.target else str(rootfs)
+    return Call(mount.source, target, mount.kind, flags, ",".join(options), directory, name)
 
 
 def compact(options: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -107,30 +110,43 @@ def compact(options: Sequence[str]) -> tuple[str | None, list[str]]:
     return None, short
 
 
-def _mounts() -> list[list[str]]:
-    with Path("/proc/self/mountinfo").open() as file:
-        return [line.split() for line in file]
+def _mount(call: Call) -> None:
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        if call.directory is not None:
+            os.chdir(call.directory)
+        linux.mount(call.source, call.target, call.kind, call.flags, call.data)
+    except OSError as error:
+        text = f"failed to mount rootfs component {call.name}: {error.strerror}"
+        raise OSError(error.errno, text, call.target) from error
+    finally:
+        os.fchdir(before)
+        os.close(before)
+    if call.flags & linux.MS_BIND and call.flags & linux.MS_RDONLY:
+        linux.mount("", call.target, "", call.flags | linux.MS_REMOUNT)
 
 
-def _unescape(path: str) -> str:
-    return path.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
+@functools.cache
+def _can_rejoin() -> bool:
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(itertools.takewhile(str.isdigit, minor)))) >= (5, 15)
 
 
-def _mount_above(path: Path) -> str | None:
+def _mount_above(path: Path) -> str:
     """The mount point that `path` lies on."""
-    real = str(path.resolve())
-    found = None
-    for fields in _mounts():
-        point = _unescape(fields[4]) if "\\" in fields[4] else fields[4]
-        within = real == point or real.startswith(point.rstrip("/") + "/")
-        if within and (found is None or len(point) >= len(found)):
-            found = point
-    return found
+    point = path.resolve()
+    while not linux.is_mount_root(str(point)) and point != point.parent:
+        point = point.parent
+    return str(point)
 
 
-def _is_shared(point: str) -> bool:
-    shared = False
-    for fields in _mounts():
-        if fields[4] == point:
-            shared = any(each.startswith("shared:") for each in fields[6 : fields.index("-")])
-    return shared
+def _rejoin(host: int, above: str) -> None:
+    ours = os.open(above, os.O_PATH | os.O_CLOEXEC)
+    try:
+        linux.join_mount_group(host, ours)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the host's is private too: there is no group
+            raise
+    finally:
+        os.close(ours)
+        os.close(host)

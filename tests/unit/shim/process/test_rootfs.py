@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.shim import linux
-from services.shim.process.rootfs import Mount, compact, mount_all, parse
+from services.shim.process.rootfs import Mount, compact, parse, plan
 from services.shim.reaper import Reaper
 from tests.unit.shim.conftest import Run
 
@@ -56,7 +56,7 @@ def test_mounts_stay_in_the_child(run: Run, reaper: Reaper, tmp_path: Path) -> N
     mounts, rootfs = [overlay(tmp_path, 2, "layers")], tmp_path / "rootfs"
 
     def body() -> None:
-        mount_all(mounts, rootfs)
+        plan(mounts, rootfs).apply()
         assert {each.name for each in rootfs.iterdir()} == {"file0", "file1"}
 
     assert in_child(run, reaper, body) == 0
@@ -70,7 +70,7 @@ def test_many_layers_fit_in_a_page(run: Run, reaper: Reaper, tmp_path: Path) -> 
 
     def body() -> None:
         before = Path.cwd()
-        mount_all([mount], rootfs)
+        plan([mount], rootfs).apply()
         assert len(list(rootfs.iterdir())) == 60
         assert Path.cwd() == before
 
@@ -83,7 +83,7 @@ def test_bind_mount_may_be_read_only(run: Run, reaper: Reaper, tmp_path: Path) -
     (tmp_path / "rootfs").mkdir()
 
     def body() -> None:
-        mount_all([Mount("bind", str(tmp_path / "source"), "", ("rbind", "ro"))], tmp_path / "rootfs")
+        plan([Mount("bind", str(tmp_path / "source"), "", ("rbind", "ro"))], tmp_path / "rootfs").apply()
         with pytest.raises(OSError, match="Read-only"):
             (tmp_path / "rootfs" / "file").touch()
 
@@ -113,7 +113,7 @@ def test_shared_mount_keeps_its_peers_and_sees_nothing(run: Run, reaper: Reaper,
         group = shares(str(base))
         pid = os.fork()
         if pid == 0:
-            mount_all(mounts, rootfs)
+            plan(mounts, rootfs).apply()
             made = [each.name for each in rootfs.iterdir()] == ["file0"]
             (base / "later").mkdir()
             linux.mount("tmpfs", str(base / "later"), "tmpfs", 0)  # as an rshared volume would
@@ -132,6 +132,6 @@ def test_failed_mount_names_itself(run: Run, reaper: Reaper, tmp_path: Path) -> 
     def body() -> None:
         text = "failed to mount rootfs component overlay overlay with lowerdir=/no: No such"
         with pytest.raises(OSError, match=text):
-            mount_all([Mount("overlay", "overlay", "", ("lowerdir=/no",))], tmp_path / "rootfs")
+            plan([Mount("overlay", "overlay", "", ("lowerdir=/no",))], tmp_path / "rootfs").apply()
 
     assert in_child(run, reaper, body) == 0
