@@ -68,6 +68,7 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
 def _prepare(settings: Config, stack: ExitStack) -> None:
     """Everything that may refuse the start, before anything is started."""
     os.umask(0o022)
+    process.seal()
     requirements.check(settings)
     process.limit_arenas(2)
     process.become_subreaper()
@@ -84,8 +85,6 @@ def _teller() -> Callable[[str], None]:
     """Who hears how the start went: once, then the descriptor is closed."""
     descriptor = int(os.environ.pop(READY_FD, "-1"))
     address = os.environ.pop("NOTIFY_SOCKET", "")
-    if descriptor >= 0:
-        os.set_inheritable(descriptor, False)
 
     def tell(word: str) -> None:
         nonlocal descriptor

@@ -1,5 +1,6 @@
 """This process as the kernel and `ps` see it: name, command line, orphans, memory arenas."""
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -33,6 +34,15 @@ def become_subreaper() -> None:
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def seal() -> None:
+    """Nothing we were given beyond the standard three goes on to our children."""
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the directory's own descriptor is gone by then
+        descriptor = int(entry)
+        if descriptor > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(descriptor, False)
 
 
 def limit_arenas(count: int) -> None:

@@ -75,6 +75,7 @@ def _unix(path: str, group: str) -> Listener:
         raise InvalidArgument(f"invalid bind address format: unix://{path}: the path must be absolute")
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise InvalidArgument(f"socket path {path} is longer than {MAX_SOCKET_PATH} bytes: choose a shorter one")
+    gid = _group(group)
     _clear(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -84,7 +85,7 @@ def _unix(path: str, group: str) -> Listener:
         listening.bind(path)
     finally:
         os.umask(mask)
-    os.chown(path, 0, _group(group))
+    os.chown(path, 0, gid)
     Path(path).chmod(0o660)
     listening.listen(BACKLOG)
     return Listener(listening, f"unix://{path}", path=path, identity=_identity(path))
