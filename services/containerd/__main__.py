@@ -71,8 +71,10 @@ def _handle_signals() -> asyncio.Event:
 
 
 def _dump_tasks() -> None:
+    """Where each task waits; not by `print_stack`, which stumbles over gRPC's own frames."""
     for task in asyncio.all_tasks():
-        task.print_stack()
+        places = [f"  {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" for frame in task.get_stack()]
+        print(f"Task {task.get_name()} {task.get_coro()}", *places, sep="\n", file=sys.stderr, flush=True)
 
 
 def _tell(descriptor: int | None, line: str) -> None:
