@@ -6,6 +6,7 @@ Without a terminal the process writes straight into the logger's pipes; with one
 import logging
 import os
 import signal
+from contextlib import suppress
 
 from protos.errdefs import Unavailable
 from services.shim.loop import Future, Loop
@@ -16,6 +17,7 @@ from services.shim.streams.stdio import Pipes, Uri
 log = logging.getLogger("binary")
 
 _READY_SECONDS = 10.0
+_GRACE_SECONDS = 0.02
 _END_SECONDS = 12.0
 
 
@@ -58,13 +60,21 @@ async def _ready(loop: Loop, ready: int, child: Child, name: str) -> None:
     loop.add_reader(ready, lambda: closed.set(None))
     try:
         await loop.timeout(closed, _READY_SECONDS)
+        said = os.read(ready, 1)
     except TimeoutError as error:
         raise Unavailable(f"log binary {name} is not ready after {_READY_SECONDS:g} s") from error
     finally:
         loop.remove(ready)
         os.close(ready)
-    if child.exit.done:
-        raise Unavailable(f"log binary {name} ended with {child.exit.result().status} before it was ready")
+    if not said:
+        await _still_there(loop, child, name)
+
+
+async def _still_there(loop: Loop, child: Child, name: str) -> None:
+    """To close the descriptor is to be ready, but a program that ends closes it too, a moment before."""
+    with suppress(TimeoutError):
+        ended = await loop.timeout(child.exit, _GRACE_SECONDS)
+        raise Unavailable(f"log binary {name} ended with {ended.status} before it was ready")
 
 
 class Binary:
