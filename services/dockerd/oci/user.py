@@ -15,6 +15,7 @@ from services.dockerd import beneath
 LIMIT: Final = 1 << 20
 """Bytes of /etc/passwd and /etc/group that are believed."""
 _MAX_ID: Final = (1 << 31) - 1
+_KERNELS: Final = ("/dev/", "/proc/", "/sys/")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 
 
@@ -48,9 +49,16 @@ def resolve(root: int, user: str, groups: Sequence[str] = ()) -> User:
 
     `groups` are `--group-add`. InvalidArgument with Docker's text for a name without entry or a number out of range.
     """
-    passwd = beneath.read(root, "/etc/passwd", LIMIT)
-    known = list(_groups(beneath.read(root, "/etc/group", LIMIT) or b""))
-    return _identify(user, groups, list(_accounts(passwd or b"")), known)
+    passwd, group = _read(root, "/etc/passwd"), _read(root, "/etc/group")
+    return _identify(user, groups, list(_accounts(passwd)), list(_groups(group)))
+
+
+def _read(root: int, path: str) -> bytes:
+    """The file; empty where there is none. The runtime reads it again with /dev and /proc mounted, so no link there."""
+    target = beneath.resolve(root, path)
+    if target.startswith(_KERNELS) and target != "/dev/null":
+        raise errdefs.InvalidArgument(f"{path} of the container is not a regular file, it leads to {target}")
+    return beneath.read(root, path, LIMIT) or b""
 
 
 def _identify(user: str, added: Sequence[str], accounts: Sequence[_Account], groups: Sequence[_Group]) -> User:

@@ -93,7 +93,7 @@ def test_image_without_files_has_root(tmp_path: Path) -> None:
     os.close(fd)
 
 
-@pytest.mark.parametrize("trap", ["pipe", "huge", "link", "directory"])
+@pytest.mark.parametrize("trap", ["pipe", "huge", "link", "device", "directory"])
 def test_trapped_group_file_harms_nobody(root: int, tmp_path: Path, trap: str) -> None:
     group = tmp_path / "etc/group"
     group.unlink()
@@ -102,6 +102,8 @@ def test_trapped_group_file_harms_nobody(root: int, tmp_path: Path, trap: str) -
     elif trap == "huge":
         with group.open("wb") as file:
             file.truncate(1 << 30)
+    elif trap == "device":
+        group.symlink_to("../dev/zero")
     elif trap == "link":
         (tmp_path / "etc/real").write_text("secret:x:5:root\n")
         group.symlink_to("/etc/real")
