@@ -245,7 +245,9 @@ class Protocol(asyncio.Protocol):
             raise ConnectionResetError("the client has gone")
         self._taken = True
         self.transport.pause_reading()
-        self.transport.set_write_buffer_limits(0)
+        if self.transport.get_extra_info("sslcontext") is None:
+            # Drained means empty: nothing of ours may follow what the next owner writes. TLS stays with us.
+            self.transport.set_write_buffer_limits(0)
         self.transport.write(head)
         await self.drain()
         unread, self._held = before + self._held, b""

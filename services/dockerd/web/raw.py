@@ -58,9 +58,8 @@ class _Bridge(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._queue.put_nowait(data)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         self._queue.put_nowait(b"")
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._queue.put_nowait(b"")
