@@ -193,23 +193,12 @@ def encode_pax(records: dict[str, bytes]) -> bytes:
 
 
 def _block(header: Header, name: bytes, link: bytes, seconds: int) -> bytes:
-    def octal(value: int, width: int) -> bytes:
-        return b"%0*o\0" % (width - 1, value % 8 ** (width - 1))
-
-    block = bytearray(BLOCK)
-    block[0 : len(name)] = name
-    block[100:108] = octal(header.mode, 8)
-    block[108:116] = octal(header.uid, 8)
-    block[116:124] = octal(header.gid, 8)
-    block[124:136] = octal(header.size, 12)
-    block[136:148] = octal(seconds, 12)
-    block[148:156] = b" " * 8
-    block[156] = ord(header.type)
-    block[157 : 157 + len(link)] = link
-    block[257:265] = b"ustar\x0000"
-    block[265 : 265 + len(header.user[:31])] = header.user[:31]
-    block[297 : 297 + len(header.group[:31])] = header.group[:31]
-    block[329:337] = octal(header.major, 8)
-    block[337:345] = octal(header.minor, 8)
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    before = name.ljust(100, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        header.mode % 8**7, header.uid % 8**7, header.gid % 8**7, header.size % 8**11, seconds % 8**11,
+    )
+    after = b"".join((
+        header.type.encode(), link.ljust(100, b"\0"), b"ustar\x0000", header.user[:31].ljust(32, b"\0"),
+        header.group[:31].ljust(32, b"\0"), b"%07o\0%07o\0" % (header.major % 8**7, header.minor % 8**7), bytes(167),
+    ))
+    checksum = sum(before) + sum(after) + 8 * 32
+    return before + b"%06o\0 " % checksum + after
