@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 from protos import tar
+from services.dockerd.beneath import closing
 
 CHUNK: Final = 256 << 10
 
@@ -36,17 +36,20 @@ class FileContent:
 
     def chunks(self) -> Iterator[bytes]:
         left = self.size
-        with Path(f"/proc/self/fd/{self.place}").open("rb", buffering=0) as file:
+        with closing(self._open()) as file:
             while left:
-                piece = file.read(min(CHUNK, left)) or bytes(min(CHUNK, left))
+                piece = os.read(file, min(CHUNK, left)) or bytes(min(CHUNK, left))
                 left -= len(piece)
                 yield piece
 
     def copy_to(self, fd: int) -> None:
         left = self.size
-        with Path(f"/proc/self/fd/{self.place}").open("rb", buffering=0) as file:
+        with closing(self._open()) as file:
             while left:
-                sent = os.sendfile(fd, file.fileno(), None, min(left, 1 << 30))
+                sent = os.sendfile(fd, file, None, min(left, 1 << 30))
                 if sent == 0:
                     break
                 left -= sent
+
+    def _open(self) -> int:
+        return os.open(f"/proc/self/fd/{self.place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -36,8 +36,13 @@ def everything(name: str) -> bool:
 class Walk:
     """One walk; hard links within it become links to the name that came first."""
 
-    def __init__(self, keep: Callable[[str], bool] = capability_only, opaque: Collection[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, keep: Callable[[str], bool] = capability_only, opaque: Collection[tuple[int, int]] = (), *,
+        precise: bool = False,
+    ) -> None:
+        """Times are whole seconds, as in Docker's archives, unless `precise`."""
         self._keep = keep
+        self._precise = precise
         self._opaque = opaque
         self._seen: dict[tuple[int, int], bytes] = {}
 
@@ -94,9 +99,10 @@ class Walk:
         elif kind == tar.REGULAR:
             size = status.st_size
         device = status.st_rdev if kind in (tar.CHARACTER, tar.BLOCK_DEVICE) else 0
+        mtime = status.st_mtime_ns / 1e9 if self._precise else status.st_mtime_ns // 1_000_000_000
         header = tar.Header(
             name=name, type=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid, size=size,
-            mtime=status.st_mtime_ns / 1e9, link=link, major=os.major(device), minor=os.minor(device),
+            mtime=mtime, link=link, major=os.major(device), minor=os.minor(device),
             pax={} if kind == tar.HARD_LINK else self._attributes(place),
         )
         return Entry(header, FileContent(place, size) if kind == tar.REGULAR else None)

@@ -1,18 +1,17 @@
 """Entries as a tar stream, in chunks worth sending."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from protos import tar
 from services.dockerd.archive.content import CHUNK, Entry
 
 
 def write(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The archive; times are whole seconds, as Docker writes them."""
+    """The archive."""
     pending = bytearray()
     for entry in entries:
         header = entry.header
-        pending += tar.encode(replace(header, mtime=float(header.mtime // 1)))
+        pending += tar.encode(header)
         if entry.content is not None:
             for chunk in entry.content.chunks():
                 pending += chunk

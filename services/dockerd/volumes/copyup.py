@@ -28,7 +28,7 @@ def fill(root: int, destination: str, volume: str) -> bool:
         status = os.fstat(source)
         if not stat.S_ISDIR(status.st_mode) or _names(target):
             return False
-        entries = walk.Walk(walk.everything).entries(source, b".", b".")
+        entries = walk.Walk(walk.everything, precise=True).entries(source, b".", b".")
         Extractor(target, "", keep=walk.everything).apply(entries)
         os.fchown(target, status.st_uid, status.st_gid)
         os.fchmod(target, stat.S_IMODE(status.st_mode))
