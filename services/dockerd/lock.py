@@ -60,8 +60,10 @@ def living(path: Path) -> int:
         written = path.stat().st_mtime
     except OSError:
         return 0
+    if "(dockerd)" not in stat or stat.rpartition(")")[2].split()[0] in "ZX":
+        return 0
     # Who wrote the file was there before it, with some grace for a clock that was set since.
-    return pid if "(dockerd)" in stat and started(stat) <= written + GRACE else 0
+    return pid if started(stat) <= written + GRACE else 0
 
 
 def started(stat: str) -> float:

@@ -70,8 +70,12 @@ def read(names: dict[str, str], inits: dict[int, str], roots: Iterable[int]) -> 
 
 
 def _named(command: str, names: dict[str, str]) -> str:
-    """The container that a shim's or a proxy's command line names."""
-    return next((word for word in command.split() if len(word) == 64 and word in names), "")
+    """The container that a shim's or a proxy's command line names, by its id or as much of it as fitted there."""
+    words = [word for word in command.split()[1:] if len(word) >= 12 and _HEX.issuperset(word)]
+    return next((known for word in words for known in names if known.startswith(word)), "")
+
+
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 def plain(nodes: list[Node]) -> list[dict[str, Any]]:
@@ -144,6 +148,16 @@ def _boot() -> float:
     """When the kernel started, seconds since the epoch."""
     lines = Path("/proc/stat").read_text().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("btime ")))
+
+
+def beside(names: dict[str, str], within: int) -> list[int]:
+    """Roots of shims and proxies of the containers `names` that are not below `within`: what a crash has orphaned."""
+    found: dict[int, None] = {}
+    for stat in _stats():
+        command = _command(stat.pid)
+        if _role(stat, command) in ("shim", "proxy") and _named(command, names):
+            found[top(stat.pid, within)] = None
+    return [pid for pid in found if pid]
 
 
 def top(pid: int, within: int) -> int:

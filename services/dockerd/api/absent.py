@@ -65,8 +65,7 @@ async def no_plugin(name: str) -> Response:
 @router.post("/build")
 async def build() -> Response:
     raise Unimplemented(
-        "building images is not implemented yet: build elsewhere and bring the image with `docker load`, or use "
-        "`docker commit`"
+        "building images is not implemented yet: build elsewhere and bring the image with `docker load`"
     )
 
 
@@ -78,3 +77,14 @@ async def prune_builds() -> Response:
 @router.post("/build/cancel")
 async def cancel_build() -> Response:
     raise Unimplemented("building images is not implemented yet")
+
+
+@router.get("/containers/{name}/changes")
+@router.get("/containers/{name}/export")
+async def no_difference(name: str) -> Response:
+    raise Unimplemented(f"reading the file system of {name} as a whole is not implemented yet: use `docker cp`")
+
+
+@router.post("/commit")
+async def no_commit() -> Response:
+    raise Unimplemented("committing a container is not implemented yet")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from importlib import resources
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -17,19 +18,16 @@ router = APIRouter()
 @router.get("/debug/tree")
 async def process_tree(request: Request) -> Response:
     """Trees of nodes: dockerd's, and that of docker-containerd and of shims where they are not below it."""
-    engine = engine_of(request)
+    return reply.json(await asyncio.to_thread(_trees, engine_of(request)))
+
+
+def _trees(engine: Engine) -> list[dict[str, Any]]:
     inits = {each.state.pid: each.id for each in engine.containers if each.state.running and each.state.pid}
     names = {each.id: each.name for each in engine.containers}
-    nodes = await asyncio.to_thread(tree.read, names, inits, (os.getpid(), *_elsewhere(engine, list(inits))))
-    return reply.json(tree.plain(nodes))
-
-
-def _elsewhere(engine: Engine, inits: list[int]) -> list[int]:
-    """Roots beside dockerd: after a crash, what it adopted has another parent."""
-    found = [tree.top(pid, os.getpid()) for pid in inits]
-    if containerd := tree.listening(engine.config.containerd_address):
-        found.append(tree.top(containerd, os.getpid()))
-    return [pid for pid in dict.fromkeys(found) if pid]
+    us = os.getpid()
+    containerd = tree.top(tree.listening(engine.config.containerd_address), us)
+    roots = [us, containerd, *tree.beside(names, us)]
+    return tree.plain(tree.read(names, inits, roots))
 
 
 @router.get("/debug/tree.html")

@@ -68,6 +68,14 @@ def test_pid_of_another_program_is_stale(tmp_path: Path) -> None:
     lock.write_pid(path)
 
 
+def test_daemon_not_waited_for_is_stale(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    path = tmp_path / "docker.pid"
+    path.write_text(str(other.pid))
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert lock.living(path) == 0
+
+
 def test_pid_used_again_since_is_stale(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     path = tmp_path / "docker.pid"
     path.write_text(str(other.pid))

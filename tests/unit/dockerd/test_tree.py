@@ -56,6 +56,19 @@ def test_container_is_known_by_its_first_process() -> None:
         assert (found.role, found.container) == ("container", "web")
 
 
+def test_shim_is_known_by_the_beginning_of_an_id() -> None:
+    with running("docker-containerd-shim", "-id", ID[:43]) as process:
+        assert node(process, {ID: "web"}, {}).container == "web"
+
+
+def test_shims_and_proxies_are_found_beside() -> None:
+    with running("docker-containerd-shim", "-id", ID) as shim:
+        assert tree.beside({ID: "web"}, os.getpid()) == []
+        assert tree.beside({ID: "web"}, shim.pid) == []
+        assert tree.beside({"cd" * 32: "db"}, 1) == []
+        assert tree.beside({ID: "web"}, 0) == [tree.top(os.getpid(), 0)]
+
+
 def test_ended_root_is_left_out() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
