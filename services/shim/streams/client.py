@@ -123,9 +123,9 @@ class Client:
     def _end_output(self) -> None:
         if self._reason is None or self._replay is not None or self._queue.size or self._left:
             return
+        self._leave(self._reason)  # before the client sees the end: dockerd knows it by the client's next request
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        self._leave(self._reason)
         self._linger()
 
     # from the client
