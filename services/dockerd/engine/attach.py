@@ -79,7 +79,7 @@ def check(engine: Engine, reference: str) -> Container:
 async def attach(engine: Engine, container: Container, client: Client, wish: Wish) -> None:
     """Attach now, or at the start that comes; returns at once."""
     notify.container(engine, container, "attach")
-    if container.state.running and container.starting is None:
+    if container.state.running and not container.starting:
         await hand_over(engine, container, Pending(client, wish))
     elif wish.stream:
         container.pending.append(Pending(client, wish))

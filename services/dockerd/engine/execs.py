@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import secrets
-import select
 import socket
 import time
 from pathlib import Path
@@ -106,6 +105,7 @@ async def start(engine: Engine, subject: Exec, container: Container, client: att
         raise failure.error from error
     finally:
         subject.starting = False
+        subject.begun.set()
         if guest:
             guest.close()
     if connection:
@@ -153,7 +153,7 @@ async def _launch(
             stdin=subject.stdin, stdout=subject.stdout, stderr=subject.stderr, stream=True,
             multiplexed=not subject.tty, unread=guest.unread,
             detach_keys=attach.detach_keys(subject.detach_keys) if subject.tty else b"")
-        connection = await streams.attach(engine, subject.id, wish, guest.socket)
+        connection = subject.stream = await streams.attach(engine, subject.id, wish, guest.socket)
     pid = await tasks.start(engine, container.id, subject.id)
     subject.started_at = time.time_ns()
     _save(engine, subject, pid)
@@ -185,16 +185,31 @@ async def _watch(engine: Engine, container: Container, subject: Exec, connection
 
 async def resize(engine: Engine, reference: str, height: int, width: int) -> None:
     subject = find(engine, reference)
+    await _begun(subject)
     if not subject.running:
         raise errdefs.Conflict(f"exec {subject.id} is not running")
     await tasks.resize(engine, subject.container_id, height, width, subject.id)
 
 
+async def _begun(subject: Exec) -> None:
+    """A start in progress gets a moment to succeed."""
+    if subject.starting:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(subject.begun.wait(), _GRACE)
+
+
 async def settled(subject: Exec) -> None:
-    """Before an inspect: a process that has visibly ended gets a moment for its exit code to arrive."""
-    if subject.running and subject.pidfd >= 0 and select.select([subject.pidfd], [], [], 0)[0]:
+    """Before an inspect: a process whose end its client has seen gets a moment for its exit code to arrive."""
+    await _begun(subject)
+    if subject.running and _visibly_ended(subject):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(subject.ended.wait(), _GRACE)
+
+
+def _visibly_ended(subject: Exec) -> bool:
+    """Its process is dead, or its stream over: the owner says so before it lets the client see the end."""
+    dead = subject.pidfd < 0 or streams.readable(subject.pidfd)
+    return dead or (subject.stream is not None and subject.stream.over)
 
 
 def record(engine: Engine, container: Container, end: Exit) -> None:

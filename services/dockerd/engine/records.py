@@ -30,6 +30,10 @@ class Exec:
     starting: bool = False
     early: Any = None
     """An exit (engine/tasks.py) that came before the start's own answer."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once its start has succeeded or failed."""
+    stream: Any = None
+    """The connection (engine/streams.py) to the owner of its streams, while a client is attached."""
     pidfd: int = -1
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the exit code is known."""

@@ -7,6 +7,7 @@ import asyncio
 import functools
 import hashlib
 import os
+import select
 import shutil
 import socket
 import sys
@@ -59,6 +60,13 @@ def discard(engine: Engine, identity: str) -> None:
     path.with_suffix(".json").unlink(missing_ok=True)
 
 
+def readable(fd: int) -> bool:
+    """Whether something can be read from `fd`, or a pidfd's process has ended, now."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Connection:
     """One verb asked of the owner."""
 
@@ -68,6 +76,11 @@ class Connection:
     async def reply(self) -> streams_pb2.Reply:
         data = await asyncio.get_running_loop().sock_recv(self._socket, _PACKET)
         return streams_pb2.Reply.FromString(data)
+
+    @property
+    def over(self) -> bool:
+        """The last reply has been read, or waits to be."""
+        return self._socket.fileno() < 0 or readable(self._socket.fileno())
 
     def close(self) -> None:
         self._socket.close()
