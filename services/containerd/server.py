@@ -32,7 +32,7 @@ from services.containerd.api.content import ContentService
 from services.containerd.api.diff import DiffService
 from services.containerd.api.events import EventsService
 from services.containerd.api.images import ImagesService
-from services.containerd.api.introspection import IntrospectionService, plugins
+from services.containerd.api.introspection import IntrospectionService, plugins, snapshotter_plugin
 from services.containerd.api.leases import LeasesService
 from services.containerd.api.namespaces import NamespacesService
 from services.containerd.api.snapshots import SnapshotsService
@@ -54,8 +54,9 @@ from services.containerd.metadata.snapshots import SnapshotRows
 from services.containerd.runtime.shims import Settings
 from services.containerd.runtime.tasks import Tasks
 from services.containerd.snapshots.native import Native
-from services.containerd.snapshots.overlay import Overlay
+from services.containerd.snapshots.overlay import Overlay, refusal
 from services.containerd.snapshots.snapshotter import Snapshotter, choose
+from services.containerd.upkeep import Upkeep
 
 log = logging.getLogger("server")
 
@@ -79,9 +80,11 @@ class Core:
         self.snapshotters = {
             driver.name: Snapshotter(SnapshotRows(db, self.leases, driver.name), driver) for driver in (overlay, native)
         }
+        self.overlay_refusal = ""
         self.scratch = config.state / "mounts"
         self.differ = Differ(self.content, overlay.root, self.scratch)
         self.collector = Collector(db, self.content, self.snapshotters, self.exchange)
+        self.upkeep = Upkeep(db, self.content.blobs)
         self.tasks = Tasks(
             Settings(
                 root=config.root, state=config.state, address=config.address, shim=Path(config.shim),
@@ -103,17 +106,27 @@ class Core:
                 " restore it, or move the directory away to begin anew"
             )
         self.content.open()
+        unmount_leftovers(self.scratch)
         for snapshotter in self.snapshotters.values():
             snapshotter.open()
-        unmount_leftovers(self.scratch)
+        self._leave_out_overlay()
+
+    def _leave_out_overlay(self) -> None:
+        """Without overlayfs in the kernel, or on a file system it does not stack on, `native` is all there is."""
+        self.overlay_refusal = refusal(self.snapshotters[Overlay.name].driver.root, self.scratch)
+        if self.overlay_refusal:
+            log.warning("snapshotter left out name=%s reason=%s", Overlay.name, self.overlay_refusal)
+            del self.snapshotters[Overlay.name]
 
     def rows(self) -> list[Plugin]:
         """What introspection shows."""
-        snapshotters = {
-            name: (str(snapshotter.driver.root), ["rebase"] if snapshotter.driver.rebases else [])
-            for name, snapshotter in self.snapshotters.items()
-        }
-        return plugins(str(self.content.root), snapshotters)
+        found = [
+            snapshotter_plugin(name, str(it.driver.root), ["rebase"] if it.driver.rebases else [])
+            for name, it in self.snapshotters.items()
+        ]
+        if self.overlay_refusal:
+            found.append(snapshotter_plugin(Overlay.name, "", [], self.overlay_refusal))
+        return plugins(str(self.content.root), found)
 
 
 @asynccontextmanager
@@ -135,7 +148,9 @@ async def serve(config: Config) -> AsyncIterator[Core]:
         # 3. Tasks: the zygote, and the shims that outlived us.
         stack.push_async_callback(core.tasks.stop)
         await core.tasks.start()
-        # 4. The collector.
+        # 4. What goes on beside calls.
+        stack.push_async_callback(core.upkeep.stop)
+        core.upkeep.start()
         stack.push_async_callback(core.collector.stop)
         core.collector.start()
         # 5. The socket.
@@ -155,7 +170,7 @@ async def _server(core: Core) -> aio.Server:
     add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows()), server)
     add_NamespacesServicer_to_server(NamespacesService(core.namespaces, exchange), server)
     add_ContentServicer_to_server(ContentService(core.content, exchange, collector), server)
-    add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector), server)
+    add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector, core.upkeep), server)
     add_SnapshotsServicer_to_server(SnapshotsService(core.snapshotters, exchange, collector), server)
     add_DiffServicer_to_server(DiffService(core.differ), server)
     add_ContainersServicer_to_server(ContainersService(core.containers, exchange, collector), server)

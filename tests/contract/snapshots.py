@@ -351,7 +351,7 @@ class SnapshotterSuite:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(on.snapshotter.driver, "make", fail)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(errdefs.ResourceExhausted, match="no space"):
             on.prepare("a", "base")
         monkeypatch.undo()
         assert (on.directories(), len(on.snapshotter.select(NS, []))) == (["1"], 1)

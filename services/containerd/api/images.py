@@ -11,11 +11,13 @@ from protos.rpc import require_namespace
 from services.containerd.collector import Collector
 from services.containerd.events.exchange import Exchange
 from services.containerd.metadata.images import Images
+from services.containerd.upkeep import Upkeep
 
 
 class ImagesService(ImagesServicer):
-    def __init__(self, images: Images, exchange: Exchange, collector: Collector) -> None:
+    def __init__(self, images: Images, exchange: Exchange, collector: Collector, upkeep: Upkeep) -> None:
         self._images = images
+        self._upkeep = upkeep
         self._exchange = exchange
         self._collector = collector
 
@@ -28,12 +30,14 @@ class ImagesService(ImagesServicer):
     async def Create(self, request: pb.CreateImageRequest, context: Any) -> pb.CreateImageResponse:
         namespace = require_namespace()
         made = self._images.create(namespace, request.image)
+        await self._upkeep.sync()
         self._exchange.publish(namespace, "/images/create", events.ImageCreate(name=made.name, labels=made.labels))
         return pb.CreateImageResponse(image=made)
 
     async def Update(self, request: pb.UpdateImageRequest, context: Any) -> pb.UpdateImageResponse:
         namespace = require_namespace()
         changed = self._images.update(namespace, request.image, request.update_mask.paths)
+        await self._upkeep.sync()
         event = events.ImageUpdate(name=changed.name, labels=changed.labels)
         self._exchange.publish(namespace, "/images/update", event)
         self._collector.deleted()

@@ -1,7 +1,6 @@
 """containerd.services.introspection.v1.Introspection: what this daemon is made of, as `ctr plugins ls` shows it."""
 
 import os
-import platform
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,17 +20,26 @@ _SERVICES: Final = (
 )
 
 
-def plugins(content_root: str, snapshotters: dict[str, tuple[str, list[str]]]) -> list[pb.Plugin]:
-    """One row per part; `snapshotters` gives root and capabilities by name."""
-    here = [Platform(os="linux", architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()))]
-    rows = [pb.Plugin(type="io.containerd.content.v1", id="content", exports={"root": content_root})]
-    for name, (root, capabilities) in snapshotters.items():
-        rows.append(
-            pb.Plugin(
-                type="io.containerd.snapshotter.v1", id=name, platforms=here, exports={"root": root},
-                capabilities=capabilities,
-            )
-        )
+def snapshotter_plugin(name: str, root: str, capabilities: Sequence[str], refusal: str = "") -> pb.Plugin:
+    """A storage driver's row; with a refusal it is shown as one that did not load."""
+    row = pb.Plugin(
+        type="io.containerd.snapshotter.v1", id=name, platforms=_here(), exports={"root": root},
+        capabilities=capabilities,
+    )
+    if refusal:
+        row.init_err.code, row.init_err.message = errdefs.Unimplemented.code, f"{refusal}: skip plugin"
+    return row
+
+
+def _here() -> list[Platform]:
+    machine = os.uname().machine
+    return [Platform(os="linux", architecture=_ARCHITECTURES.get(machine, machine))]
+
+
+def plugins(content_root: str, snapshotters: Sequence[pb.Plugin]) -> list[pb.Plugin]:
+    """One row for each part."""
+    here = _here()
+    rows = [pb.Plugin(type="io.containerd.content.v1", id="content", exports={"root": content_root}), *snapshotters]
     rows += [
         pb.Plugin(type=_METADATA, id="sqlite", requires=["io.containerd.content.v1", "io.containerd.snapshotter.v1"]),
         pb.Plugin(type="io.containerd.gc.v1", id="scheduler", requires=[_METADATA]),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from protos import errdefs
-from services.containerd import threads
+from services.containerd import storage, threads
 from services.containerd.metadata.content import IngestRow
 
 INLINE: Final = 64 << 10
@@ -61,11 +61,12 @@ class Ingest:
     def append(self, data: bytes | memoryview) -> None:
         """Write at the end. Blocks."""
         view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, self.offset)
-            self._hash.update(view[:written])
-            self.offset += written
-            view = view[written:]
+        with storage.translated(f"cannot write content of {self.row.ref}"):
+            while view:
+                written = os.pwrite(self._file, view, self.offset)
+                self._hash.update(view[:written])
+                self.offset += written
+                view = view[written:]
 
     async def write(self, data: bytes) -> None:
         if len(data) <= INLINE:
@@ -83,7 +84,8 @@ class Ingest:
         """Verify, sync, publish; the blob's digest. AlreadyExists ends the ingest too, other failures leave it."""
         digest = self.verify(size, expected)
         if not self._store.has(self.row.namespace, digest):
-            await threads.run(os.fsync, self._file)
+            with storage.translated(f"cannot sync content of {self.row.ref}"):
+                await threads.run(os.fsync, self._file)
         if self._store.has(self.row.namespace, digest):
             self._store.abandon(self)
             raise errdefs.AlreadyExists(f"content {digest}: already exists")

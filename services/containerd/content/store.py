@@ -29,7 +29,7 @@ RESUME_IN_PLACE: Final = 1 << 20
 class ContentStore:
     def __init__(self, root: Path, rows: ContentRows) -> None:
         self.root = root
-        self._blobs = root / "blobs" / "sha256"
+        self.blobs = root / "blobs" / "sha256"
         self._ingests = root / "ingest"
         self._trash = root / "trash"
         self._rows = rows
@@ -40,15 +40,15 @@ class ContentStore:
 
     def open(self) -> None:
         """Make the directories, and mend what a crash or a hand left behind."""
-        for directory in (self._blobs, self._ingests, self._trash):
+        for directory in (self.blobs, self._ingests, self._trash):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for entry in os.scandir(self._trash):
             Path(entry.path).unlink()
         known = {digest.removeprefix("sha256:") for digest in self._rows.digests()}
-        found = {entry.name for entry in os.scandir(self._blobs)}
+        found = {entry.name for entry in os.scandir(self.blobs)}
         for name in found - known:
             log.info("removing a blob that no namespace holds digest=sha256:%s", name)
-            (self._blobs / name).unlink()
+            (self.blobs / name).unlink()
         for name in known - found:
             log.error("a blob's file is gone, forgetting it digest=sha256:%s", name)
             self._rows.drop_everywhere(f"sha256:{name}")
@@ -58,7 +58,7 @@ class ContentStore:
                 Path(entry.path).unlink()
 
     def path(self, digest: str) -> Path:
-        return self._blobs / check_digest(digest).removeprefix("sha256:")
+        return self.blobs / check_digest(digest).removeprefix("sha256:")
 
     def open_blob(self, namespace: str, digest: str) -> tuple[int, Info]:
         """A descriptor of a visible blob, which outlives its removal, and what is known of it."""

@@ -1,9 +1,10 @@
 """The metadata file: SQLite in WAL mode, one connection, used by the event loop's thread alone.
 
-Calls take microseconds, so they are not awaited; a transaction never spans an await.
-A commit survives any death of this process; a power cut may take the last moments, unless the commit is durable.
+Calls take microseconds, so they are not awaited; a transaction never spans an await and never syncs. A commit survives
+any death of this process. A checkpoint, in a thread, makes all commits before it survive a power cut too.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ VERSION: Final = 1 + len(MIGRATIONS)
 
 class Database:
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._known_namespaces: set[str] = set()
-        self.writes = 0
-        """Transactions committed since this process opened the file: tells the garbage collector what changed."""
+        self.changed = asyncio.Event()
+        """Set by each commit; whoever makes the checkpoints clears it."""
         try:
             self._open(path)
         except sqlite3.DatabaseError as error:
@@ -44,6 +46,7 @@ class Database:
         for step in steps:
             self._connection.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {VERSION}; COMMIT")
         execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA wal_autocheckpoint = 0")
 
     def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, values).fetchall()
@@ -53,24 +56,29 @@ class Database:
         return row
 
     @contextmanager
-    def write(self, *, durable: bool = False) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        """A transaction, giving `execute`; an exception rolls it back. Durable: on disk when it returns."""
+    def write(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """A transaction, giving `execute`; an exception rolls it back."""
         execute = self._connection.execute
-        if durable:
-            execute("PRAGMA synchronous = FULL")
         try:
             execute("BEGIN IMMEDIATE")
             yield execute
             execute("COMMIT")
-            self.writes += 1
-        except BaseException:
+        except BaseException as error:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             self._known_namespaces.clear()
+            if isinstance(error, sqlite3.OperationalError):
+                raise errdefs.ResourceExhausted(f"metadata {self._path} cannot be written: {error}") from error
             raise
+        self.changed.set()
+
+    def checkpoint(self) -> None:
+        """Move commits from the log into the file, and sync both. Blocks; for another thread, and harms nobody."""
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
-            if durable:
-                execute("PRAGMA synchronous = NORMAL")
+            connection.close()
 
     def ensure_namespace(self, name: str) -> None:
         """Inside a transaction: what is written first into a namespace makes it."""

@@ -26,12 +26,11 @@ class Images:
         return filters.select(found, wanted, _field)
 
     def create(self, namespace: str, image: Image) -> Image:
-        """Record an image; on disk when this returns, with the blobs that were committed before."""
         _check(image)
         now = labelling.stamp(time.time_ns())
         image.created_at.CopyFrom(now)
         image.updated_at.CopyFrom(now)
-        with self._db.write(durable=True) as execute:
+        with self._db.write() as execute:
             self._db.ensure_namespace(namespace)
             row = (namespace, image.name, image.target.digest, image.SerializeToString())
             if not execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", row).rowcount:
@@ -47,7 +46,7 @@ class Images:
             _set(image, wanted, path)
         _check(image)
         image.updated_at.CopyFrom(labelling.stamp(time.time_ns()))
-        with self._db.write(durable=True) as execute:
+        with self._db.write() as execute:
             execute(
                 "UPDATE images SET target = ?, record = ? WHERE namespace = ? AND name = ?",
                 (image.target.digest, image.SerializeToString(), namespace, image.name),

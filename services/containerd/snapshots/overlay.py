@@ -1,16 +1,42 @@
 """Storage driver `overlayfs`: a layer is a directory `fs`, stacked by the kernel; Docker calls it overlay2."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Final
 
+from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd.diff import implied
-from services.containerd.snapshots.directories import Directories, disk_usage
+from services.containerd.diff.mounted import mounted
+from services.containerd.snapshots.directories import TRASH, Directories, disk_usage
 
 _PARAMETERS: Final = Path("/sys/module/overlay/parameters")
 _UNWANTED: Final = ("index", "redirect_dir", "metacopy")
 """Options that would put more than files and whiteouts into an upper directory."""
+
+
+def refusal(root: Path, scratch: Path) -> str:
+    """Why the kernel will not stack directories below `root`; empty where it will."""
+    if not re.search(r"\boverlay$", Path("/proc/filesystems").read_text(), re.MULTILINE):
+        return "the kernel has no overlayfs: modprobe overlay"
+    trial = root / TRASH / "trial"
+    layers = [trial / name for name in ("lower1", "lower2", "upper", "work")]
+    for layer in layers:
+        layer.mkdir(parents=True, exist_ok=True)
+    lower1, lower2, upper, work = layers
+    stack = Mount(
+        type="overlay", source="overlay",
+        options=[f"lowerdir={lower1}:{lower2}", f"upperdir={upper}", f"workdir={work}", *_switched_off()],
+    )
+    try:
+        with mounted([stack], scratch):
+            return ""
+    except errdefs.FailedPrecondition as error:
+        return f"{root} cannot hold overlayfs layers: {error}"
+    finally:
+        shutil.rmtree(trial)
 
 
 class Overlay:

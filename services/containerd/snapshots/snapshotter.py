@@ -18,7 +18,7 @@ from protos import errdefs
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.services.snapshots.v1.snapshots_pb2 import Info
 from protos.containerd.types.mount_pb2 import Mount
-from services.containerd import threads
+from services.containerd import storage, threads
 from services.containerd.metadata.snapshots import Snapshot, SnapshotRows
 from services.containerd.snapshots.driver import Driver
 
@@ -56,7 +56,7 @@ class Snapshotter:
         writable = kind == snapshots_pb2.ACTIVE
         number = 0
         try:
-            with self._rows.db.write():
+            with storage.translated(f"cannot make snapshot {key}"), self._rows.db.write():
                 base = self._rows.committed_parent(namespace, parent)
                 first = kind if self.driver.quick else snapshots_pb2.UNKNOWN
                 number = self._rows.insert(namespace, key, base, first, labels, lease)
@@ -74,7 +74,8 @@ class Snapshotter:
     async def _make_slowly(self, number: int, parents: list[int], kind: int) -> None:
         """Fill the directory of a row that nobody sees yet, but that keeps its parent from going."""
         try:
-            await threads.run(self.driver.make, number, parents, writable=kind == snapshots_pb2.ACTIVE)
+            with storage.translated("cannot copy the parent of a snapshot"):
+                await threads.run(self.driver.make, number, parents, writable=kind == snapshots_pb2.ACTIVE)
         except BaseException:
             self._rows.forget(number)
             raise

@@ -33,12 +33,20 @@ def test_namespace_of_a_rolled_back_transaction_is_made_again(tmp_path: Path) ->
     assert db.read("SELECT name FROM namespaces") == [("a",)]
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_committed_rows_outlive_the_connection(tmp_path: Path, durable: bool) -> None:
+def test_committed_rows_are_in_the_file_after_a_checkpoint(tmp_path: Path) -> None:
     db = Database(tmp_path / "meta.db")
-    with db.write(durable=durable) as execute:
+    with db.write() as execute:
         execute("INSERT INTO namespaces (name) VALUES ('a')")
-    assert db.read("PRAGMA synchronous") == [(1,)]
+    assert db.changed.is_set()
+    db.checkpoint()
+    (tmp_path / "copy").write_bytes((tmp_path / "meta.db").read_bytes())
+    assert sqlite3.connect(tmp_path / "copy").execute("SELECT name FROM namespaces").fetchall() == [("a",)]
+
+
+def test_committed_rows_are_seen_by_others(tmp_path: Path) -> None:
+    db = Database(tmp_path / "meta.db")
+    with db.write() as execute:
+        execute("INSERT INTO namespaces (name) VALUES ('a')")
     assert sqlite3.connect(tmp_path / "meta.db").execute("SELECT name FROM namespaces").fetchall() == [("a",)]
 
 
@@ -54,3 +62,14 @@ def test_corrupt_file_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "meta.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(errdefs.DataLoss, match=r"meta\.db"):
         Database(tmp_path / "meta.db")
+
+
+def test_full_disk_is_no_surprise(tmp_path: Path) -> None:
+    db = Database(tmp_path / "meta.db")
+    pages = db.read("PRAGMA page_count")[0][0]
+    db.read(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(errdefs.ResourceExhausted, match="cannot be written"), db.write() as execute:
+        execute("INSERT INTO namespaces VALUES ('a', ?)", ("x" * 100_000,))
+    with db.write() as execute:
+        execute("INSERT INTO namespaces (name) VALUES ('b')")
+    assert db.read("SELECT name FROM namespaces") == [("b",)]
