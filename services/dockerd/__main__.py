@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError
-from services.dockerd import config, lock, process, requirements
+from services.dockerd import config, lock, requirements
 from services.dockerd.config import Config
 from services.dockerd.remote import launch
 
@@ -23,7 +23,6 @@ READY_FD: Final = "DOCKERD_READY_FD"
 
 def main() -> int:
     gc.disable()  # until everything is loaded; server.py turns it on again
-    process.set_title(NAME, [NAME, *sys.argv[1:]])
     try:
         asked = config.parse(sys.argv[1:])
         if asked.help:
@@ -57,8 +56,14 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
         except (EngineError, OSError) as error:
             tell(f"failed: {error}")
             raise
+        # Imports only now, while docker-containerd boots: they cost more than all of the above.
+        from services.dockerd import process
+
         launch.raise_limits()
-        import asyncio  # from here on the imports cost more than all of the above
+        process.set_title(NAME, [NAME, *sys.argv[1:]])
+        process.limit_arenas(2)
+        process.become_subreaper()
+        import asyncio
 
         from services.dockerd import server
 
@@ -68,10 +73,8 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
 def _prepare(settings: Config, stack: ExitStack) -> None:
     """Everything that may refuse the start, before anything is started."""
     os.umask(0o022)
-    process.seal()
+    launch.seal()
     requirements.check(settings)
-    process.limit_arenas(2)
-    process.become_subreaper()
     settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(os.close, lock.hold(settings.data_root))
     if settings.pidfile:

@@ -1,13 +1,9 @@
 """This process as the kernel and `ps` see it: name, command line, orphans, memory arenas."""
 
-import contextlib
 import ctypes
 import os
 from pathlib import Path
 from typing import Final
-
-PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
-"""Where programs are looked for: a PATH made for users lacks the system's directories."""
 
 PR_SET_MM: Final = 35
 PR_SET_MM_ARG_END: Final = 9
@@ -36,23 +32,6 @@ def become_subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
-def seal() -> None:
-    """Nothing we were given beyond the standard three goes on to our children."""
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the directory's own descriptor is gone by then
-        descriptor = int(entry)
-        if descriptor > 2:
-            with contextlib.suppress(OSError):
-                os.set_inheritable(descriptor, False)
-
-
 def limit_arenas(count: int) -> None:
     """One heap for all threads but the main one: they are few and short, and each arena costs memory."""
     _libc.mallopt(M_ARENA_MAX, count)
-
-
-def which(program: str) -> str:
-    """The path of a program, or "". shutil's twin, whose import costs more than all its calls."""
-    if "/" in program:
-        return program if os.access(program, os.X_OK) else ""
-    places = (f"{directory}/{program}" for directory in PATH.split(":") if directory)
-    return next((place for place in places if os.access(place, os.X_OK)), "")

@@ -7,7 +7,7 @@ from typing import Final
 
 from protos.errdefs import FailedPrecondition
 from services.dockerd.config import Config
-from services.dockerd.process import which
+from services.dockerd.programs import which
 
 CONTROLLERS: Final = ("devices", "memory", "cpu", "freezer", "pids")
 """Of cgroup v1; v2 has devices and freezer built in."""

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any, Final
 
-from starlette.types import ASGIApp
-
 from protos.errdefs import EngineError
 from services.dockerd import log as logs
 from services.dockerd import requirements
@@ -29,6 +27,7 @@ from services.dockerd.remote.launch import Process
 from services.dockerd.remote.supervisor import Supervisor
 from services.dockerd.volumes.store import Volumes
 from services.dockerd.web import heads, prepared
+from services.dockerd.web.asgi import ASGIApp
 from services.dockerd.web.fast import Fast
 from services.dockerd.web.late import Late
 from services.dockerd.web.listeners import open_all

@@ -79,12 +79,6 @@ async def cancel_build() -> Response:
     raise Unimplemented("building images is not implemented yet")
 
 
-@router.get("/containers/{name}/changes")
-@router.get("/containers/{name}/export")
-async def no_difference(name: str) -> Response:
-    raise Unimplemented(f"reading the file system of {name} as a whole is not implemented yet: use `docker cp`")
-
-
 @router.post("/commit")
 async def no_commit() -> Response:
     raise Unimplemented("committing a container is not implemented yet")

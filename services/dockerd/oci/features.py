@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from services.dockerd.oci.facts import facts
-from services.dockerd.process import which
+from services.dockerd.programs import which
 
 PATIENCE: Final = 5.0
 _known: dict[str, frozenset[str]] = {}

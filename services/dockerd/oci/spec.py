@@ -22,7 +22,7 @@ from services.dockerd.oci import (
 from services.dockerd.oci import process as processes
 from services.dockerd.oci.defaults import INIT, MASKED_PATHS, READONLY_PATHS
 from services.dockerd.oci.inputs import Defaults, ExecInput, SpecInput
-from services.dockerd.process import which
+from services.dockerd.programs import which
 from services.dockerd.schema.container import HostConfig
 
 __all__ = ["Defaults", "ExecInput", "SpecInput", "build", "cgroup_path", "process"]

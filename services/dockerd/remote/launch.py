@@ -2,6 +2,7 @@
 heavy imports, so that docker-containerd boots beside them. Watching and restarting: supervisor.py.
 """
 
+import contextlib
 import os
 import resource
 import socket
@@ -13,7 +14,7 @@ from typing import Final
 
 from protos.errdefs import Unavailable
 from services.dockerd.config import Config
-from services.dockerd.process import which
+from services.dockerd.programs import which
 
 PROGRAM: Final = "docker-containerd"
 _PRIVATE: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "DOCKERD_READY_FD")
@@ -74,7 +75,7 @@ def launch(config: Config) -> Process:
         raise Unavailable(f"cannot start {arguments[0]}: {error.strerror}") from error
     finally:
         os.close(writing)
-    restore_limits(pid)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, _FILES)
     return Process(pid, os.pidfd_open(pid), reading)
 
 
@@ -101,14 +102,19 @@ def program() -> str:
     return found
 
 
+def seal() -> None:
+    """Nothing we were given beyond the standard three goes on to our children."""
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the directory's own descriptor is gone by then
+        descriptor = int(entry)
+        if descriptor > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(descriptor, False)
+
+
 _FILES: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""Containers inherit what dockerd was started with, not what it raises for itself."""
 
 
 def raise_limits() -> None:
     """As many open files for dockerd as it may have."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES[1], _FILES[1]))
-
-
-def restore_limits(pid: int) -> None:
-    """Containers inherit what dockerd was started with, not what it raised for itself."""
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, _FILES)

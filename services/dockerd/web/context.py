@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Final, cast
 
-from starlette.requests import Request
-
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from services.dockerd.engine.engine import Engine
 
 Version = tuple[int, int]
@@ -14,10 +14,10 @@ NEWEST: Final[Version] = (1, 51)
 OLDEST: Final[Version] = (1, 24)
 
 
-def engine_of(request: Request) -> "Engine":
+def engine_of(request: "Request") -> "Engine":
     return cast("Engine", request.app.state.engine)
 
 
-def version_of(request: Request) -> Version:
+def version_of(request: "Request") -> Version:
     """The version in the request's path; the newest where the path has none."""
     return cast(Version, request.scope["version"])

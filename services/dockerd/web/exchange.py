@@ -8,9 +8,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import ASGIApp, Message, Scope
-
 from services.dockerd.web import heads
+from services.dockerd.web.asgi import ASGIApp, Message, Scope
 from services.dockerd.web.framing import Body
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ stands.
 import asyncio
 from collections.abc import Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from services.dockerd.web.asgi import ASGIApp, Receive, Scope, Send
 
 
 class Late:

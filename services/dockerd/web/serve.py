@@ -5,10 +5,10 @@ import functools
 import logging
 from typing import Any, Final, cast
 
-from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from services.dockerd.web.asgi import ASGIApp
 from services.dockerd.web.fast import Fast
 from services.dockerd.web.listeners import BACKLOG, Listener
 from services.dockerd.web.protocol import Protocol

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from protos.errdefs import Unavailable
-from services.dockerd import process
 from services.dockerd.config import Config
 from services.dockerd.remote import launch
 from services.dockerd.remote.launch import Process
@@ -70,7 +69,7 @@ def test_starts_and_ends_its_child(config: Config) -> None:
 
 def test_child_gets_what_is_meant_for_it(config: Config) -> None:
     async def main() -> None:
-        process.seal()
+        launch.seal()
         supervisor = Supervisor(config, launch.begin(config))
         await supervisor.start()
         await supervisor.stop()

@@ -1,0 +1,15 @@
+"""Where programs are: shutil's `which` without its import, which costs more than all our calls."""
+
+import os
+from typing import Final
+
+PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+"""A PATH made for users lacks the system's directories."""
+
+
+def which(program: str) -> str:
+    """The path of a program, or ""."""
+    if "/" in program:
+        return program if os.access(program, os.X_OK) else ""
+    places = (f"{directory}/{program}" for directory in PATH.split(":") if directory)
+    return next((place for place in places if os.access(place, os.X_OK)), "")
