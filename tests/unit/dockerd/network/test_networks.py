@@ -1,0 +1,84 @@
+"""The store of networks."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from protos.errdefs import Conflict, InvalidArgument, NotFound
+from services.dockerd.network.networks import Network, Networks
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "network" / "networks.json"
+
+
+def load(path: Path) -> Networks:
+    networks = Networks(path)
+    networks.load()
+    return networks
+
+
+def test_the_predefined_are_always_there(path: Path) -> None:
+    assert {each.name: each.driver for each in load(path)} == {"bridge": "bridge", "host": "host", "none": "null"}
+
+
+def test_networks_survive(path: Path) -> None:
+    first = load(path)
+    addresses = (IPv4Network("10.1.0.0/24"), IPv4Address("10.1.0.1"))
+    made = Network("apps", "bridge", subnet=addresses[0], gateway=addresses[1], labels={"a": "b"})
+    first.add(made)
+    second = load(path)
+    found = second.get("apps")
+    assert (found.id, found.subnet, found.gateway, found.labels) == (made.id, made.subnet, made.gateway, {"a": "b"})
+    assert second.get("bridge").id == first.get("bridge").id
+
+
+def test_found_by_name_id_and_prefix(path: Path) -> None:
+    networks = load(path)
+    bridge = networks.get("bridge")
+    assert networks.get(bridge.id) is networks.get(bridge.id[:12]) is bridge
+
+
+def test_a_missing_network_is_told(path: Path) -> None:
+    with pytest.raises(NotFound, match="network nope not found"):
+        load(path).get("nope")
+
+
+def test_names_are_taken_once(path: Path) -> None:
+    networks = load(path)
+    networks.add(Network("apps", "bridge"))
+    with pytest.raises(Conflict, match="network with name apps already exists"):
+        networks.add(Network("apps", "bridge"))
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b"])
+def test_bad_names_are_refused(path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="invalid network name"):
+        load(path).add(Network(name, "bridge"))
+
+
+def test_a_corrupt_file_is_put_aside(path: Path) -> None:
+    load(path)
+    path.write_text("{nonsense")
+    assert len(list(load(path))) == 3
+    assert path.with_suffix(".corrupt").read_text() == "{nonsense"
+
+
+def test_options_are_flags() -> None:
+    network = Network("apps", "bridge", options={"com.docker.network.bridge.enable_icc": "false"})
+    assert not network.flag("enable_icc", True) and network.flag("enable_ip_masquerade", True)
+
+
+def test_the_bridge_is_named_after_the_network() -> None:
+    network = Network("apps", "bridge")
+    assert network.link == f"br-{network.id[:12]}"
+    assert Network("x", "bridge", options={"com.docker.network.bridge.name": "mine"}).link == "mine"
+
+
+def test_the_pool_knows_what_is_reserved() -> None:
+    network = Network("apps", "bridge", subnet=IPv4Network("10.1.0.0/24"), gateway=IPv4Address("10.1.0.1"),
+                      auxiliary={"printer": "10.1.0.2"})
+    network.open_pool()
+    assert network.pool and str(network.pool.allocate()) == "10.1.0.3"
