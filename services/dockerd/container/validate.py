@@ -66,6 +66,8 @@ def _port(text: str) -> None:
 
 def host(given: HostConfig) -> None:
     restart(given.RestartPolicy)
+    if given.Isolation not in ("", "default"):
+        raise refuse(f'Invalid isolation: "{given.Isolation}" - linux only supports \'default\'')
     if given.AutoRemove and given.RestartPolicy.Name not in ("", "no"):
         raise refuse("can't create 'AutoRemove' container with restart policy")
     if given.ShmSize < 0:

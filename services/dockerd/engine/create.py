@@ -18,7 +18,7 @@ from protos import errdefs
 from services.dockerd import rootfs, skeleton
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
-from services.dockerd.engine import notify, runtimes, tasks
+from services.dockerd.engine import layerdb, notify, runtimes, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.logger import options
@@ -131,12 +131,14 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
         finally:
             await asyncio.wait([saved])
         saved.result()
+        layerdb.write(engine.config.data_root, container.driver, container.id, container.rootfs)
         if any(point.copy for point in container.mounts):
             await _populate(engine, container, container.mounts)
         undo.pop_all()
 
 
 def _discard(engine: Engine, container: Container) -> None:
+    layerdb.remove(engine.config.data_root, container.driver, container.id)
     engine.store.discard(container)
     engine.store.purge(container.id)
 

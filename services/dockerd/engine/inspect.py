@@ -1,11 +1,14 @@
 """`inspect`: everything that is known of a container, in Docker's spelling, per API version."""
 
+import asyncio
+import contextlib
+import os
 from typing import Any, Final
 
 from protos import errdefs
 from services.dockerd.container import stamp, state
 from services.dockerd.container.container import Container
-from services.dockerd.engine import wiring
+from services.dockerd.engine import layerdb, tasks, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.records import Exec
 from services.dockerd.oci import apparmor, security
@@ -33,7 +36,7 @@ def inspect(engine: Engine, container: Container, version: Version) -> dict[str,
         "LogPath": container.log_path,
         "Name": "/" + container.name,
         "RestartCount": container.restart_count,
-        "Driver": _driver(container),
+        "Driver": layerdb.driver(container.driver),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
@@ -55,10 +58,6 @@ def _state(container: Container) -> dict[str, Any]:
 def _file(container: Container, name: str) -> str:
     path = container.directory / name
     return str(path) if container.started_before or path.exists() else ""
-
-
-def _driver(container: Container) -> str:
-    return {"overlayfs": "overlay2", "native": "vfs"}.get(container.driver, container.driver)
 
 
 def _apparmor(container: Container) -> str:
@@ -106,7 +105,7 @@ def _graph(container: Container) -> dict[str, Any]:
             key, _, value = option.partition("=")
             if key in names:
                 data[names[key]] = value
-    return {"Data": data, "Name": _driver(container)}
+    return {"Data": data, "Name": layerdb.driver(container.driver)}
 
 
 def _network(engine: Engine, container: Container, version: Version) -> dict[str, Any]:
@@ -119,15 +118,27 @@ def _network(engine: Engine, container: Container, version: Version) -> dict[str
 
 async def sizes(engine: Engine, container: Container) -> tuple[int, int]:
     """SizeRw and SizeRootFs in bytes."""
-    from protos.containerd.services.snapshots.v1 import snapshots_pb2  # only where a size is asked for
-
-    request = snapshots_pb2.UsageRequest(snapshotter=container.driver, key=container.id)
-    try:
-        written = (await engine.client.call(engine.client.snapshots.Usage, request)).size
-    except errdefs.NotFound:
-        written = 0
+    if not container.rootfs:
+        container.rootfs = await tasks.mounts(engine, container)
+    layer = layerdb.upper(container.rootfs)
+    written = await (asyncio.to_thread(_weigh, layer) if layer else tasks.usage(engine, container))
     image = engine.images.by_id.get(container.image)
     return written, written + (await engine.images.size(image) if image else 0)
+
+
+def _weigh(directory: str) -> int:
+    """Bytes of all files below, each once, directories not counted: Docker's sum."""
+    total, seen, waiting = 0, set(), [directory]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif status.st_ino not in seen:
+                    seen.add(status.st_ino)
+                    total += status.st_size
+    return total
 
 
 def inspect_exec(engine: Engine, subject: Exec) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, exits, health, kill, notify, stop, streams, tasks
+from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, stop, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.volumes import mounts
 
@@ -89,5 +89,10 @@ async def _clean(engine: Engine, container: Container) -> None:
     await engine.network.release(container.id)
     streams.discard(engine, container.id)
     engine.store.discard(container)
-    await asyncio.gather(
-        tasks.forget(engine, container), asyncio.to_thread(engine.store.purge, container.id))
+    await asyncio.gather(tasks.forget(engine, container), asyncio.to_thread(purge, engine, container.id))
+
+
+def purge(engine: Engine, container_id: str) -> None:
+    """Delete the files of a container that is off the books."""
+    layerdb.remove(engine.config.data_root, engine.images.snapshotter, container_id)
+    engine.store.purge(container_id)

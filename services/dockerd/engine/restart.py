@@ -15,6 +15,7 @@ async def restart(engine: Engine, reference: str, *, timeout: int | None = None,
                 container.manually_stopped = True
                 patience = container.stop_timeout() if timeout is None else timeout
                 await stop.end(engine, container, number, patience)
+                notify.container(engine, container, "stop")
             container.state.check("start", container.id)
             await start.run(engine, container)
     finally:

@@ -81,7 +81,7 @@ async def _finish_removal(engine: Engine, container_id: str) -> None:
     with contextlib.suppress(errdefs.EngineError):
         await tasks.erase(engine, engine.images.snapshotter, container_id)
     await engine.network.release(container_id)
-    await asyncio.to_thread(engine.store.purge, container_id)
+    await asyncio.to_thread(remove.purge, engine, container_id)
 
 
 async def resume(engine: Engine) -> None:

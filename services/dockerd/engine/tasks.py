@@ -113,6 +113,12 @@ async def mounts(engine: Engine, container: Container) -> list[Mount]:
     return list((await engine.client.call(engine.client.snapshots.Mounts, request)).mounts)
 
 
+async def usage(engine: Engine, container: Container) -> int:
+    """Bytes that the container's own layer takes."""
+    request = snapshots_pb2.UsageRequest(snapshotter=container.driver, key=container.id)
+    return (await engine.client.call(engine.client.snapshots.Usage, request)).size
+
+
 async def record(engine: Engine, container: Container, spec: bytes, runtime: str, options: any_pb2.Any) -> None:
     """Make docker-containerd's record of the container hold this spec."""
     call, containers = engine.client.call, engine.client.containers
