@@ -49,6 +49,7 @@ MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
 
 STATX_ATTR_MOUNT_ROOT: Final = 0x2000
+CLONE_FS: Final = 0x00000200
 CLONE_NEWNS: Final = 0x00020000
 
 _OPEN_TREE: Final = 428
@@ -122,6 +123,10 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
 
 def umount2(target: str, flags: int = 0) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def setns(fd: int, kind: int) -> None:
+    _check(_libc.setns(fd, kind))
 
 
 def unshare(flags: int) -> None:

@@ -55,6 +55,23 @@ def detached(mounts: Sequence[Mount], points: Sequence[MountPoint] = ()) -> int:
     return _in_namespace(lambda: _assemble(mounts, points))
 
 
+def bare(pid: int) -> int:
+    """Descriptor of a living process's root file system without what is mounted on it: no volumes, no /proc."""
+
+    def clone() -> int:
+        linux.unshare(linux.CLONE_FS)
+        with closing(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as namespace:
+            linux.setns(namespace, linux.CLONE_NEWNS)
+        tree = linux.open_tree(linux.AT_FDCWD, "/", linux.OPEN_TREE_CLONE)
+        linux.mount_setattr(tree, _HARMLESS | linux.MOUNT_ATTR_RDONLY)
+        return tree
+
+    try:
+        return _in_thread(clone)
+    except FileNotFoundError as error:
+        raise errdefs.NotFound(f"process {pid} has ended") from error
+
+
 def split_options(options: Iterable[str]) -> tuple[int, str]:
     """Flags and data for mount(2)."""
     flags, data = 0, []
@@ -108,12 +125,21 @@ def _layers(lowerdir: str) -> list[str]:
 
 def _in_namespace(work: Callable[[], int]) -> int:
     """Run `work` in a thread with a mount namespace of its own, which ends with the thread."""
+
+    def apart() -> int:
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+        return work()
+
+    return _in_thread(apart)
+
+
+def _in_thread(work: Callable[[], int]) -> int:
+    """Run `work`, which changes what belongs to its thread alone, in one that ends with it."""
     outcome: list[int | BaseException] = []
 
     def run() -> None:
         try:
-            linux.unshare(linux.CLONE_NEWNS)
-            linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
             outcome.append(work())
         except BaseException as error:
             outcome.append(error)

@@ -1,4 +1,4 @@
-"""Routes of `docker cp`: HEAD, GET and PUT of a container's archive. Wire only."""
+"""Routes of a container's files: HEAD, GET and PUT of its archive (`docker cp`), changes, export. Wire only."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from protos.errdefs import EngineError, InvalidArgument
-from services.dockerd.archive import files, pathstat
+from services.dockerd.archive import changes, files, pathstat
 from services.dockerd.web.context import engine_of
 from services.dockerd.web.query import flag
-from services.dockerd.web.reply import Stream
+from services.dockerd.web.reply import Stream, json
 
 router = APIRouter()
 
@@ -24,6 +24,16 @@ def _path(request: Request) -> str:
     if "\0" in path:
         raise InvalidArgument("bad parameter: path holds a zero byte")
     return path
+
+
+@router.get("/containers/{name}/changes")
+async def list_changes(request: Request, name: str) -> Response:
+    return json(await changes.changes(engine_of(request), name) or None)
+
+
+@router.get("/containers/{name}/export")
+async def export(request: Request, name: str) -> Response:
+    return Stream(await files.export(engine_of(request), name), "application/octet-stream")
 
 
 @router.head("/containers/{name}/archive")

@@ -8,6 +8,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import threading
@@ -15,9 +16,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from protos import errdefs
+from protos import errdefs, tar
 from services.dockerd import beneath, rootfs
 from services.dockerd.archive import pathstat, reader, walk, writer
+from services.dockerd.archive.content import Entry
 from services.dockerd.archive.extract import Extractor
 from services.dockerd.beneath import closing
 from services.dockerd.container.container import Container
@@ -75,6 +77,28 @@ def _archive(root: int, place: int, path: str) -> Iterator[bytes]:
     name = os.fsencode(pathstat.base(path).rstrip("/"))
     entries = walk.Walk(opaque=walk.mounts_of(root, _KERNEL)).entries(place, name, name)
     return writer.write(entries)
+
+
+async def export(engine: Engine, reference: str) -> AsyncIterator[bytes]:
+    """The container's whole root file system as an archive, without what is mounted on it."""
+    container = engine.containers.get(reference)
+    if container.state.running:
+        root = await _in_thread(lambda: rootfs.bare(container.state.pid))
+    else:
+        mounts = container.rootfs or await tasks.mounts(engine, container)
+        root = await _in_thread(lambda: rootfs.detached(mounts))
+    stack = contextlib.AsyncExitStack()
+    stack.callback(os.close, root)
+    notify.container(engine, container, "export")
+    return _chunks(stack, writer.write(_relative(walk.Walk().entries(root, b"", b""))))
+
+
+def _relative(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Without the root itself, and with names that do not begin with a slash."""
+    for entry in itertools.islice(entries, 1, None):
+        header = entry.header
+        link = header.link.lstrip(b"/") if header.type == tar.HARD_LINK else header.link
+        yield Entry(replace(header, name=header.name.lstrip(b"/"), link=link), entry.content)
 
 
 async def _chunks(stack: contextlib.AsyncExitStack, archive: Iterator[bytes]) -> AsyncIterator[bytes]:
