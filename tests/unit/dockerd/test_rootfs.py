@@ -125,3 +125,17 @@ def test_skeleton_replaces_links(tmp_path: Path) -> None:
     assert (root / "dev/pts").is_dir() and not (root / "dev").is_symlink() and not (root / "proc").is_symlink()
     assert (root / "etc/hosts").read_text() == "" and (root / "etc/resolv.conf").read_text() == "kept"
     assert (root / ".dockerenv").exists() and (root / "etc/mtab").readlink() == Path("/proc/mounts")
+
+
+def test_bare_root_has_no_mounts(tmp_path: Path) -> None:
+    script = f"mount -t tmpfs x {tmp_path} && touch {tmp_path}/inside && echo ready && sleep 60"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            with beneath.closing(rootfs.running(process.pid)) as whole, beneath.closing(rootfs.bare(process.pid)) as bare:
+                assert beneath.read(whole, f"{tmp_path}/inside", 10) == b""
+                assert beneath.read(bare, f"{tmp_path}/inside", 10) is None
+                with pytest.raises(OSError, match="Read-only"):
+                    beneath.open_in(bare, f"{tmp_path}/new", os.O_CREAT | os.O_WRONLY, 0o600)
+        finally:
+            process.kill()
