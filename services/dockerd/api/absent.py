@@ -77,8 +77,3 @@ async def prune_builds() -> Response:
 @router.post("/build/cancel")
 async def cancel_build() -> Response:
     raise Unimplemented("building images is not implemented yet")
-
-
-@router.post("/commit")
-async def no_commit() -> Response:
-    raise Unimplemented("committing a container is not implemented yet")

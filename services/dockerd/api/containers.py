@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from protos.errdefs import InvalidArgument, Unimplemented
 from services.dockerd import filters
 from services.dockerd.engine import (
+    commit,
     create,
     inspect,
     kill,
@@ -21,7 +22,7 @@ from services.dockerd.engine import (
     wait,
 )
 from services.dockerd.engine import list as listing
-from services.dockerd.schema.container import CreateRequest
+from services.dockerd.schema.container import ContainerConfig, CreateRequest
 from services.dockerd.schema.update import UpdateRequest
 from services.dockerd.web.context import engine_of, version_of
 from services.dockerd.web.decode import read_json
@@ -146,6 +147,16 @@ async def wait_container(request: Request, reference: str) -> Response:
     """Headers go out at once: clients wait for them before they start the container."""
     ended = wait.wait(engine_of(request), reference, request.query_params.get("condition", ""))
     return Stream(wait.reply(ended), "application/json")
+
+
+@router.post("/commit")
+async def commit_container(request: Request) -> Response:
+    config = await read_json(request, ContainerConfig)
+    query = request.query_params
+    wish = commit.Wish(
+        repository=query.get("repo", ""), tag=query.get("tag", ""), author=query.get("author", ""),
+        comment=query.get("comment", ""), changes=query.getlist("changes"), pause=flag(request, "pause", True))
+    return json({"Id": await commit.commit(engine_of(request), query.get("container", ""), config, wish)}, 201)
 
 
 @router.delete("/containers/{reference}")
