@@ -20,7 +20,7 @@ def _inodes(protocol: str, port: int) -> Iterator[str]:
     """Inodes of sockets bound to the port: proc_net_tcp's columns."""
     for table in (protocol, f"{protocol}6"):
         try:
-            lines = Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]
+            lines = Path(f"/proc/thread-self/net/{table}").read_text().splitlines()[1:]
         except OSError:
             continue
         for line in lines:

@@ -172,7 +172,7 @@ def _kill(pidfd: int) -> None:
 
 def _pids_of(comm: str) -> Iterator[int]:
     """Processes of that name in our network namespace."""
-    here = os.stat("/proc/self/ns/net").st_ino
+    here = os.stat("/proc/thread-self/ns/net").st_ino
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
