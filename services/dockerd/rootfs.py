@@ -12,6 +12,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from protos import errdefs
@@ -36,12 +37,19 @@ FLAGS: Final = {
 """Mount options that are flags; the rest is a file system's own."""
 
 
-def running(pid: int) -> int:
-    """Descriptor of a living process's root; NotFound where it has ended."""
+def running(pid: int, container_id: str = "") -> int:
+    """Descriptor of a living process's root; NotFound where it has ended.
+
+    With `container_id` the process must be in a cgroup of that name: a number that was given away again is not.
+    """
     try:
-        return os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if container_id and container_id not in Path(f"/proc/{pid}/cgroup").read_text():
+            os.close(root)
+            raise ProcessLookupError
     except (FileNotFoundError, ProcessLookupError) as error:
         raise errdefs.NotFound(f"process {pid} has ended") from error
+    return root
 
 
 def detached(mounts: Sequence[Mount], points: Sequence[MountPoint] = ()) -> int:

@@ -154,7 +154,7 @@ def _check_writable(container: Container, target: str) -> None:
 async def _root(engine: Engine, container: Container) -> AsyncIterator[int]:
     """Descriptor of the container's root for as long as the block lasts."""
     if container.state.running:
-        with closing(rootfs.running(container.state.pid)) as root:
+        with closing(rootfs.running(container.state.pid, container.id)) as root:
             yield root
         return
     if not container.rootfs:

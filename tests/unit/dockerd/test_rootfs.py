@@ -108,6 +108,11 @@ def test_dead_process_is_not_found() -> None:
         rootfs.running(done.pid)
 
 
+def test_number_of_another_is_not_found() -> None:
+    with pytest.raises(errdefs.NotFound):
+        rootfs.running(os.getpid(), "ab" * 32)
+
+
 def test_skeleton_replaces_links(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
