@@ -45,10 +45,10 @@ class Subject:
 def sample(subject: Subject, metrics: Packed | None, previous: Document | None, now: int = 0) -> Document:
     """One StatsResponse at `now` (ns); `metrics` None is a container that does not run."""
     document = _empty(subject)
-    if previous:
-        document["preread"], document["precpu_stats"] = previous["read"], previous["cpu_stats"]
     if metrics is None:
         return document
+    if previous:
+        document["preread"], document["precpu_stats"] = previous["read"], previous["cpu_stats"]
     document["read"] = stamp.rfc3339(now)
     first, second = v1.Metrics(), v2.Metrics()
     if typeurl.to_message(metrics, first):
