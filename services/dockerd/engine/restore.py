@@ -61,7 +61,7 @@ async def restore(engine: Engine) -> None:
     for container in engine.containers:
         if container.state.running:
             health.resume(engine, container)
-            await mounts.attach(engine.volumes, container.id, container.mounts)
+            mounts.adopt(engine.volumes, container.id, container.mounts)
 
 
 async def _connected(engine: Engine) -> None:

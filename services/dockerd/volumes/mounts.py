@@ -1,7 +1,7 @@
 """From what create asked (Binds, Mounts, VolumesFrom, image volumes) to a container's mount points, and their use.
 
-Parsing is volumes/parse.py. At create: `check`, `resolve`, then `populate` with the container's root; at load: `refer`;
-at start: `attach`; at exit: `detach`; at remove: `release`.
+Parsing is volumes/parse.py. At create: `check`, `resolve`, then `populate` with the container's root; at load: `refer`,
+`adopt`; at start: `attach`; at exit: `detach`; at remove: `release`.
 """
 
 import asyncio
@@ -190,6 +190,13 @@ def _make_source(point: MountPoint) -> None:
             f"error while creating mount source path '{point.source}': mkdir {point.source}: "
             f"{(error.strerror or str(error)).lower()}"
         ) from error
+
+
+def adopt(volumes: Volumes, container_id: str, points: Sequence[MountPoint]) -> None:
+    """A container that runs already has its volumes mounted: count it. Nothing is made, told or refused."""
+    for point in points:
+        if point.type == "volume" and point.name in volumes:
+            volumes.get(point.name).active.add(container_id)
 
 
 async def detach(volumes: Volumes, container_id: str, points: Sequence[MountPoint]) -> None:

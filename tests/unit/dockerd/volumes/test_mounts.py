@@ -141,6 +141,13 @@ def test_missing_source_is_made_for_binds_alone(volumes: Volumes, tmp_path: Path
         asyncio.run(mounts.attach(volumes, "c1", points))
 
 
+def test_running_container_is_adopted(volumes: Volumes) -> None:
+    points = resolve(volumes, {"Binds": ["named:/a", "/no/longer:/b"]})
+    volumes.emit = lambda action, name, attributes: pytest.fail("told")
+    mounts.adopt(volumes, "c1", [*points, MountPoint("volume", "/c", name="gone")])
+    assert volumes.get("named").active == {"c1"} and not Path("/no").exists()
+
+
 def test_use_is_told(volumes: Volumes) -> None:
     events: list[tuple[str, str, dict[str, str]]] = []
     points = resolve(volumes, {"Binds": ["named:/a:ro"]})
