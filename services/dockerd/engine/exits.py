@@ -13,7 +13,7 @@ from protos import errdefs
 from services.dockerd.container import restart
 from services.dockerd.container.container import Container, Outcome
 from services.dockerd.container.state import Status
-from services.dockerd.engine import execs, health, notify, streams, tasks
+from services.dockerd.engine import execs, health, notify, shm, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.tasks import Exit
 from services.dockerd.volumes import mounts
@@ -81,6 +81,7 @@ def wake(container: Container, condition: str) -> None:
 
 
 async def _release(engine: Engine, container: Container) -> None:
+    shm.remove(container)
     await engine.network.release(container.id)
     await mounts.detach(engine.volumes, container.id, container.mounts)
     engine.containers.refresh(container)
