@@ -63,6 +63,19 @@ def detached(mounts: Sequence[Mount], points: Sequence[MountPoint] = ()) -> int:
     return _in_namespace(lambda: _assemble(mounts, points))
 
 
+def readonly(mounts: Sequence[Mount]) -> list[Mount]:
+    """The same files to look at: of overlayfs all layers as lower ones, so that a start meanwhile finds its own free."""
+    chosen = []
+    for mount in mounts:
+        options = dict(option.partition("=")[::2] for option in mount.options)
+        if mount.type == "overlay" and "upperdir" in options:
+            layers = f"{options['upperdir'].replace(':', chr(92) + ':')}:{options['lowerdir']}"
+            kept = [each for each in mount.options if each.partition("=")[0] not in ("upperdir", "workdir", "lowerdir")]
+            mount = Mount(type="overlay", source=mount.source, options=[*kept, f"lowerdir={layers}"])
+        chosen.append(mount)
+    return chosen
+
+
 def bare(pid: int) -> int:
     """Descriptor of a living process's root file system without what is mounted on it: no volumes, no /proc."""
 

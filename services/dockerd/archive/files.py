@@ -86,7 +86,7 @@ async def export(engine: Engine, reference: str) -> AsyncIterator[bytes]:
         root = await _in_thread(lambda: rootfs.bare(container.state.pid))
     else:
         mounts = container.rootfs or await tasks.mounts(engine, container)
-        root = await _in_thread(lambda: rootfs.detached(mounts))
+        root = await _in_thread(lambda: rootfs.detached(rootfs.readonly(mounts)))
     stack = contextlib.AsyncExitStack()
     stack.callback(os.close, root)
     notify.container(engine, container, "export")
@@ -119,7 +119,7 @@ async def write(
     async with contextlib.AsyncExitStack() as stack:
         if not container.state.running:
             await stack.enter_async_context(container.lock)
-        root = await stack.enter_async_context(_root(engine, container))
+        root = await stack.enter_async_context(_root(engine, container, change=True))
         with _translated(container, reference, path):
             await _in_thread(lambda: _extract(root, container, path, chunks, keep_kinds, own))
     notify.container(engine, container, "extract-to-dir")
@@ -151,7 +151,7 @@ def _check_writable(container: Container, target: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _root(engine: Engine, container: Container) -> AsyncIterator[int]:
+async def _root(engine: Engine, container: Container, *, change: bool = False) -> AsyncIterator[int]:
     """Descriptor of the container's root for as long as the block lasts."""
     if container.state.running:
         with closing(rootfs.running(container.state.pid, container.id)) as root:
@@ -163,7 +163,9 @@ async def _root(engine: Engine, container: Container) -> AsyncIterator[int]:
     points = [point for point in container.mounts if point.type in ("volume", "bind")]
     try:
         ready = [await _attached(engine, user, point) for point in points]
-        with closing(await _in_thread(lambda: rootfs.detached(container.rootfs, ready))) as root:
+        # A volume's place may have to be made; without one, reading needs no layer that is written to.
+        mounts = container.rootfs if change or ready else rootfs.readonly(container.rootfs)
+        with closing(await _in_thread(lambda: rootfs.detached(mounts, ready))) as root:
             yield root
     finally:
         for point in points:

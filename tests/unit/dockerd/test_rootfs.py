@@ -43,6 +43,17 @@ def test_overlay_needs_no_namespace(base: Path, overlay: list[Mount]) -> None:
     assert (base / "upper/new").exists()
 
 
+def test_readonly_leaves_the_layer_alone(base: Path, overlay: list[Mount]) -> None:
+    (base / "upper/own").write_text("upper")
+    for name in base.glob("work/*"):
+        name.rmdir()
+    with beneath.closing(rootfs.detached(rootfs.readonly(overlay))) as root:
+        assert beneath.read(root, "/own", 100) == b"upper" and beneath.read(root, "/file", 100) == b"low"
+        with pytest.raises(OSError, match="Read-only"):
+            beneath.open_in(root, "/new", os.O_CREAT | os.O_WRONLY, 0o600)
+    assert not list((base / "work").iterdir())
+
+
 def test_bind_may_be_read_only(base: Path, overlay: list[Mount]) -> None:
     mount = Mount(type="bind", source=str(base / "low"), options=["rbind", "ro"])
     with beneath.closing(rootfs.detached([mount])) as root, pytest.raises(OSError, match="Read-only"):
