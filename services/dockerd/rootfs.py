@@ -64,7 +64,7 @@ def detached(mounts: Sequence[Mount], points: Sequence[MountPoint] = ()) -> int:
 
 
 def readonly(mounts: Sequence[Mount]) -> list[Mount]:
-    """The same files to look at: of overlayfs all layers as lower ones, so that a start meanwhile finds its own free."""
+    """The same files to look at: of overlayfs all layers as lower ones, so that a start meanwhile finds its own."""
     chosen = []
     for mount in mounts:
         options = dict(option.partition("=")[::2] for option in mount.options)
