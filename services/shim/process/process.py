@@ -67,9 +67,9 @@ class Process:
             self.stdio.finish()
 
     def resize(self, width: int, height: int) -> None:
-        if self._terminal < 0 or self.died.done:
-            raise FailedPrecondition(f"process {self.name or 'init'} has no terminal")
-        linux.set_window_size(self._terminal, width, height)
+        """Without a terminal, or any more, there is nothing to resize, which is no error to containerd's clients."""
+        if self._terminal >= 0 and not self.died.done:
+            linux.set_window_size(self._terminal, width, height)
 
     def signal(self, reaper: Reaper, number: int) -> None:
         if self.pid == 0 and not self.died.done:

@@ -57,7 +57,12 @@ class Plain:
         self.quiet = self.ended
         self._loop = loop
         self._outputs = outputs
-        self._input, self._input_holder = _open_input(stdin) if stdin else (-1, -1)
+        self._stdin = stdin
+        self._input = self._input_holder = -1
+        self._stdin_closed = False
+        if stdin and not Path(stdin).is_fifo():
+            Path(stdin).stat()
+            raise InvalidArgument(f"stdin {stdin} is not a fifo")
         self._pipes = Pipes() if terminal else Pipes.open(bool(stdin), outputs[0] >= 0, outputs[1] >= 0, *owner)
         self._console = -1
         self._out: list[Pump] = []
@@ -74,7 +79,8 @@ class Plain:
             if source >= 0 and target >= 0:
                 splice = console is None and stat.S_ISFIFO(os.fstat(target).st_mode)
                 self._out.append(Pump(self._loop, source, target, self._output_ended, splice))
-        if self._input >= 0:
+        if self._stdin:
+            self._open_input()
             target = self._pipes.stdin if console is None else console
             self._in = Pump(self._loop, self._input, target, self._input_ended, splice=console is None)
             self._in.start()
@@ -82,7 +88,16 @@ class Plain:
             pump.start()
         self._output_ended()
 
+    def _open_input(self) -> None:
+        """Not before the process is there: clients take the fifo's opening for the sign to send."""
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        self._input = os.open(self._stdin, os.O_RDONLY | flags)
+        self._input_holder = os.open(self._stdin, os.O_WRONLY | flags)
+        if self._stdin_closed:
+            self.close_stdin()
+
     def close_stdin(self) -> None:
+        self._stdin_closed = True
         if self._input_holder >= 0:
             os.close(self._input_holder)
             self._input_holder = -1
@@ -122,11 +137,3 @@ def open_output(uri: Uri) -> int:
     if stat.S_ISFIFO(os.stat(uri.path).st_mode):
         return os.open(uri.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.open(uri.path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _open_input(path: str) -> tuple[int, int]:
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISFIFO(os.fstat(reader).st_mode):
-        os.close(reader)
-        raise InvalidArgument(f"stdin {path} is not a fifo")
-    return reader, os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

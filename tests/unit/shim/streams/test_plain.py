@@ -95,6 +95,23 @@ def test_stdin_ends_with_close_io_and_the_client(loop: Loop, run: Run, reaper: R
     stdio.close()
 
 
+def test_close_io_before_the_start_counts(loop: Loop, run: Run, reaper: Reaper, fifos: Path) -> None:
+    stdio = open_now(loop, reaper, request(stdin=str(fifos / "stdin")))
+    with pytest.raises(OSError, match="No such device"):  # nobody listens yet
+        os.open(fifos / "stdin", os.O_WRONLY | os.O_NONBLOCK)
+    process = Process(stdio.child())
+    stdio.close_stdin()
+    stdio.begin(None)
+
+    async def story() -> None:
+        await readable(loop, process.stdin)
+        assert os.read(process.stdin, 10) == b""
+
+    run(story())
+    process.exit()
+    stdio.close()
+
+
 def test_reader_may_leave_and_another_come(loop: Loop, run: Run, reaper: Reaper, fifos: Path) -> None:
     stdio = open_now(loop, reaper, request(stdout=str(fifos / "stdout")))
     process = Process(stdio.child())
