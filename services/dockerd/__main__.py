@@ -73,7 +73,6 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
 def _prepare(settings: Config, stack: ExitStack) -> None:
     """Everything that may refuse the start, before anything is started."""
     os.umask(0o022)
-    launch.seal()
     requirements.check(settings)
     settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(os.close, lock.hold(settings.data_root))

@@ -2,11 +2,11 @@
 heavy imports, so that docker-containerd boots beside them. Watching and restarting: supervisor.py.
 """
 
-import contextlib
 import os
 import resource
 import socket
 import struct
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,11 @@ class Process:
     pid: int
     pidfd: int
     ready: int = -1
+    child: subprocess.Popen[bytes] | None = None
 
     @property
     def ours(self) -> bool:
-        return self.ready >= 0
+        return self.child is not None
 
 
 def begin(config: Config) -> Process | None:
@@ -63,20 +64,19 @@ def launch(config: Config) -> Process:
     environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
     # Fewer malloc arenas keep the pages of its warm children shared.
     environment.setdefault("MALLOC_ARENA_MAX", "1")
-    os.set_inheritable(writing, True)
     try:
-        pid = os.posix_spawn(
-            arguments[0], [*arguments, "--ready-fd", str(writing)], environment,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-            setsid=True, setsigmask=(), setsigdef=range(1, 32),
+        # Not posix_spawn: glibc's leaves two signals ignored, down to the containers.
+        child = subprocess.Popen(
+            [*arguments, "--ready-fd", str(writing)], stdin=subprocess.DEVNULL, env=environment, pass_fds=[writing],
+            start_new_session=True,
         )
     except OSError as error:
         os.close(reading)
         raise Unavailable(f"cannot start {arguments[0]}: {error.strerror}") from error
     finally:
         os.close(writing)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, _FILES)
-    return Process(pid, os.pidfd_open(pid), reading)
+    resource.prlimit(child.pid, resource.RLIMIT_NOFILE, _FILES)
+    return Process(child.pid, os.pidfd_open(child.pid), reading, child)
 
 
 def command(config: Config) -> list[str]:
@@ -100,15 +100,6 @@ def program() -> str:
     if not found:
         raise Unavailable(f"{PROGRAM} is neither beside {sys.argv[0]} nor in PATH: install the package again")
     return found
-
-
-def seal() -> None:
-    """Nothing we were given beyond the standard three goes on to our children."""
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the directory's own descriptor is gone by then
-        descriptor = int(entry)
-        if descriptor > 2:
-            with contextlib.suppress(OSError):
-                os.set_inheritable(descriptor, False)
 
 
 _FILES: Final = resource.getrlimit(resource.RLIMIT_NOFILE)

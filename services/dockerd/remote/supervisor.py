@@ -109,14 +109,11 @@ async def ended(process: Process) -> None:
 
 def _bury(process: Process) -> str:
     """Reap a process that has ended; how it ended, or "" for one that was not our child."""
-    try:
-        found = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
-    except ChildProcessError:
-        found = None
     os.close(process.pidfd)
-    if not found:
+    if process.child is None:
         return ""
-    return str(found.si_status) if found.si_code == os.CLD_EXITED else signal.Signals(found.si_status).name
+    code = process.child.wait()
+    return str(code) if code >= 0 else signal.Signals(-code).name
 
 
 async def _line(descriptor: int) -> str:

@@ -69,7 +69,6 @@ def test_starts_and_ends_its_child(config: Config) -> None:
 
 def test_child_gets_what_is_meant_for_it(config: Config) -> None:
     async def main() -> None:
-        launch.seal()
         supervisor = Supervisor(config, launch.begin(config))
         await supervisor.start()
         await supervisor.stop()
