@@ -156,9 +156,8 @@ def test_a_refused_connection_is_reset(running: Running, connect: Connect) -> No
         dead = gone.getsockname()[1]
     port = running.publish("tcp", dead)
     running.start()
-    client = connect(port)
     with pytest.raises(ConnectionResetError):
-        client.recv(1)
+        connect(port).recv(1)
     until(lambda: running.only().connections == 0, "the connection is forgotten")
 
 
