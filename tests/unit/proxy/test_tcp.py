@@ -153,8 +153,7 @@ def test_a_slow_reader_slows_the_writer(pair: Pair) -> None:
 
 def test_a_refused_connection_is_reset(running: Running, connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
-        dead = gone.getsockname()[1]
-    port = running.publish("tcp", dead)
+        port = running.publish("tcp", gone.getsockname()[1])  # while that port is taken
     running.start()
     with pytest.raises(ConnectionResetError):
         connect(port).recv(1)

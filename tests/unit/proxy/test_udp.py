@@ -94,7 +94,7 @@ def test_a_container_that_comes_late_is_reached(running: Running, client: socket
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
         first.bind(("127.0.0.1", 0))
         address = first.getsockname()
-    port = running.publish("udp", address[1])
+        port = running.publish("udp", address[1])  # while that port is taken
     running.start()
     client.sendto(b"lost", ("127.0.0.1", port))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
