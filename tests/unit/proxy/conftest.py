@@ -1,5 +1,6 @@
 """A proxy on a loop in a thread, and a server behind it; both on loopback, on ports the kernel chooses."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from protos.binding import Binding
-from services.proxy.loop import Loop
+from services.proxy.loop import IN, Loop
 from services.proxy.proxy import Forward, Proxy
 
 PATIENCE = 10.0
@@ -20,6 +21,9 @@ class Running:
         self.loop = Loop()
         self.proxy = Proxy(self.loop, "c0ffee")
         self._thread = threading.Thread(target=self.loop.run)
+        self._bell = os.pipe()
+        self._actions: list[tuple[Callable[[], object], threading.Event]] = []
+        self.loop.add(self._bell[0], IN, self._ring)
 
     def publish(self, protocol: str, container_port: int, host_ip: str = "127.0.0.1", container_ip: str = "127.0.0.1",
                 ) -> int:
@@ -41,22 +45,29 @@ class Running:
     def start(self) -> None:
         self._thread.start()
 
+    def do(self, action: Callable[[], object]) -> None:
+        """Run something in the loop's thread; back when it is done."""
+        done = threading.Event()
+        self._actions.append((action, done))
+        os.write(self._bell[1], b"!")
+        assert done.wait(PATIENCE)
+
+    def _ring(self, events: int) -> None:
+        os.read(self._bell[0], 1)
+        action, done = self._actions.pop(0)
+        action()
+        done.set()
+
     def stop(self) -> None:
-        self.loop.later(0, self.loop.stop)
-        # A loop without timers sleeps until something comes: its listeners may be woken by a connection.
-        for binding in list(self.proxy.forwards):
-            kind = socket.SOCK_STREAM if binding.protocol == "tcp" else socket.SOCK_DGRAM
-            family = socket.AF_INET6 if ":" in binding.host_ip else socket.AF_INET
-            with socket.socket(family, kind) as knock:
-                address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(binding.host_ip, binding.host_ip)
-                knock.connect_ex((address, binding.host_port))
-                if kind == socket.SOCK_DGRAM:
-                    knock.send(b"")
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
+        if self._thread.ident:
+            self.do(self.loop.stop)
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive()
         for forward in self.proxy.forwards.values():
             forward.close()
         self.loop.close()
+        for descriptor in self._bell:
+            os.close(descriptor)
 
 
 @pytest.fixture
