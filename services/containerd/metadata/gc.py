@@ -1,6 +1,7 @@
 """Garbage collection: what no image, container, lease or label reaches is removed. Mark here, sweep by the owners.
 
-Roots are images' targets, containers' snapshots, resources of leases, and objects labelled `containerd.io/gc.root`.
+Roots are images' targets, containers' snapshots, resources of leases, and objects labelled `containerd.io/gc.root`;
+labels of images, containers and leases refer to more.
 From them references lead on: `containerd.io/gc.ref.content…` and `.gc.ref.snapshot.<driver>…` labels, a snapshot's
 parent, and `.gc.bref.…` labels the other way round. A lease labelled `gc.flat` holds only what it names; one
 labelled `gc.expire` ends at that time.
@@ -166,6 +167,10 @@ def _roots(db: Database, graph: _Graph, expired: set[tuple[str, str]]) -> tuple[
         if b"containerd.io/gc." in record:
             roots |= set(references(namespace, Container.FromString(record).labels))
     flat: set[Node] = set()
+    for namespace, lease, text in db.read("SELECT namespace, id, labels FROM leases WHERE labels LIKE '%gc.ref.%'"):
+        if (namespace, lease) not in expired:
+            labels = labelling.decode(text)
+            (flat if FLAT in labels else roots).update(references(namespace, labels))
     for namespace, lease, kind, key, text in db.read(
         "SELECT namespace, lease, type, r.id, labels FROM resources r JOIN leases l USING (namespace)"
         " WHERE l.id = r.lease"

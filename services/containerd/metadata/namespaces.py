@@ -23,10 +23,9 @@ class Namespaces:
         self._db = db
 
     def get(self, name: str) -> Namespace:
+        """Its labels; none for one that is not there yet, since whoever asks is about to use it."""
         row = self._db.read_one("SELECT labels FROM namespaces WHERE name = ?", name)
-        if row is None:
-            raise errdefs.NotFound(f'namespace "{name}": not found')
-        return Namespace(name=name, labels=labelling.decode(row[0]))
+        return Namespace(name=name, labels=labelling.decode(row[0]) if row else {})
 
     def all(self) -> list[Namespace]:
         rows = self._db.read("SELECT name, labels FROM namespaces ORDER BY name")
@@ -41,15 +40,15 @@ class Namespaces:
         return self.get(name)
 
     def update(self, namespace: Namespace, paths: list[str]) -> Namespace:
-        merged = labelling.merge(self.get(namespace.name).labels, namespace.labels, paths)
+        merged = labelling.merge(self.get(identifiers.check(namespace.name)).labels, namespace.labels, paths)
         with self._db.write() as execute:
+            self._db.ensure_namespace(namespace.name)
             execute("UPDATE namespaces SET labels = ? WHERE name = ?", (labelling.encode(merged), namespace.name))
         return self.get(namespace.name)
 
     def delete(self, name: str) -> None:
         """Remove an empty namespace; FailedPrecondition says what it still holds."""
         identifiers.check(name)
-        self.get(name)
         held = [
             word for word, table in _HOLDERS.items()
             if self._db.read_one(f"SELECT 1 FROM {table} WHERE namespace = ? LIMIT 1", name)
@@ -57,5 +56,6 @@ class Namespaces:
         if held:
             raise errdefs.FailedPrecondition(f'namespace "{name}" must be empty, but it still has {", ".join(held)}')
         with self._db.write() as execute:
-            execute("DELETE FROM namespaces WHERE name = ?", (name,))
+            if not execute("DELETE FROM namespaces WHERE name = ?", (name,)).rowcount:
+                raise errdefs.NotFound(f'namespace "{name}": not found')
         self._db.forget_namespace(name)

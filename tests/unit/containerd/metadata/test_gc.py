@@ -85,6 +85,12 @@ def test_lease_holds_until_it_expires(stores: Stores) -> None:
     assert (late.leases, len(late.content)) == ([(NS, "l")], 2)
 
 
+def test_labels_of_a_lease_hold_too(stores: Stores) -> None:
+    snapshot(stores, "view", snapshot(stores, "base"))
+    stores.leases.create(NS, "l", {REF + "snapshot.overlayfs": "view"})
+    assert garbage(stores) == (set(), [])
+
+
 def test_flat_lease_holds_no_more_than_it_names(stores: Stores) -> None:
     blob(stores, 1, {REF + "content.x": digest(2)})
     blob(stores, 2, {})

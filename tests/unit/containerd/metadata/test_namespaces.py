@@ -43,3 +43,10 @@ def test_deleted_namespace_is_made_again(stores: Stores) -> None:
         stores.containers.delete("a", "c")
         stores.namespaces.delete("a")
     assert stores.namespaces.all() == []
+
+
+def test_missing_one_has_no_labels_and_is_made_by_an_update(stores: Stores) -> None:
+    assert stores.namespaces.get("a") == Namespace(name="a")
+    assert stores.namespaces.all() == []
+    stores.namespaces.update(Namespace(name="a", labels={"x": "1"}), ["labels.x"])
+    assert stores.namespaces.get("a").labels == {"x": "1"}
