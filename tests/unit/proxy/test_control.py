@@ -22,12 +22,17 @@ def spelling() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}->127.0.0.1:9/tcp"
 
 
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def process(tmp_path: Path, spelling: str) -> Iterator[subprocess.Popen[bytes]]:
     """A proxy of a container, with its control socket at tmp_path/s."""
     command = ["-m", "services.proxy", "-container-id", "c0ffee", "-control", str(tmp_path / "s"), spelling]
     with subprocess.Popen([sys.executable, *command]) as process:
-        until((tmp_path / "s").exists, "the control socket is there")
+        until(lambda: answers(tmp_path / "s"), "the control socket is there")
         yield process
         process.kill()
 
