@@ -10,11 +10,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from protos.errdefs import EngineError
+from services.dockerd import cgroups, requirements
 from services.dockerd import log as logs
-from services.dockerd import requirements
 from services.dockerd.config import VERSION, Config
 from services.dockerd.engine import assemble, monitor, restore, shutdown
 from services.dockerd.engine.engine import Engine
@@ -26,12 +26,12 @@ from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process
 from services.dockerd.remote.supervisor import Supervisor
 from services.dockerd.volumes.store import Volumes
-from services.dockerd.web import heads, prepared
 from services.dockerd.web.asgi import ASGIApp
-from services.dockerd.web.fast import Fast
 from services.dockerd.web.late import Late
-from services.dockerd.web.listeners import open_all
-from services.dockerd.web.serve import Web
+from services.dockerd.web.listeners import Listener, open_all
+
+if TYPE_CHECKING:
+    from services.dockerd.web.serve import Web
 
 log = logging.getLogger("server")
 
@@ -82,16 +82,15 @@ async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engi
         # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
         stack.push_async_callback(images.stop)
         stack.push_async_callback(_end_network, engine, network)
+        app = Late(lambda: _application(engine))
+        front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, listeners)
         await _together(_connect(network, engine), _contain(supervisor, images))
         # 5. Containers: what ended meanwhile is told, what runs is watched.
         stack.push_async_callback(_end_background, engine)
         monitor.start(engine)
         await restore.restore(engine)
         # 6. The API.
-        app = Late(lambda: _application(engine))
-        fast = Fast(heads.common(VERSION))
-        fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
-        web = Web(app, fast, listeners)
+        web = await front
         stack.push_async_callback(web.stop)
         await web.start()
         # 7. Policies, and what can wait.
@@ -100,6 +99,7 @@ async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engi
         yield engine
         web.refuse()
         await shutdown.shutdown(engine)
+        cgroups.remove_parent()
 
 
 def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[Engine, Controller, Images]:
@@ -114,6 +114,17 @@ def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[En
     controller = Controller(config.network, tell)
     images = Images(client, config.containerd_snapshotter)
     return assemble.assemble(config, client, images, controller, volumes, journal), controller, images
+
+
+def _front(engine: Engine, app: Late, listeners: list[Listener]) -> "Web":
+    """The API's front, imported in a thread while network and docker-containerd are waited for."""
+    from services.dockerd.web import heads, prepared
+    from services.dockerd.web.fast import Fast
+    from services.dockerd.web.serve import Web
+
+    fast = Fast(heads.common(VERSION))
+    fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
+    return Web(app, fast, listeners)
 
 
 def _application(engine: Engine) -> ASGIApp:
