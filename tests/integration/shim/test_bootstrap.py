@@ -41,6 +41,7 @@ class Containerd(events_pb2_grpc.EventsServicer):
         self.bundle = home / "bundle"
         self.id = f"box-{os.getpid()}-{home.name[-12:]}"
         self.events: list[tuple[str, Any]] = []
+        self.shims: list[int] = []
         (self.bundle / "rootfs").mkdir(parents=True)
         self._fill(command)
         os.mkfifo(self.bundle / "log")
@@ -62,7 +63,7 @@ class Containerd(events_pb2_grpc.EventsServicer):
                         "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)},
             "root": {"path": "rootfs"},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-            "linux": {"namespaces": NAMESPACES, "cgroupsPath": f"/boottest/{self.id}"},
+            "linux": {"namespaces": NAMESPACES, "cgroupsPath": f"/{self.id}"},
         }
         (self.bundle / "config.json").write_text(json.dumps(self.spec))
 
@@ -107,9 +108,17 @@ class Containerd(events_pb2_grpc.EventsServicer):
         result = json.loads(self.run("start", given, flags))
         assert (result["version"], result["protocol"]) == (3, "grpc")
         assert result["address"].startswith("unix:///")
-        return Shim(self, result["address"].removeprefix("unix://"))
+        shim = Shim(self, result["address"].removeprefix("unix://"))
+        self.shims.append(shim.pid)
+        return shim
 
     def close(self) -> None:
+        """Also after a test that failed half-way."""
+        left = [pid for pid in self.shims if alive(pid)]
+        for pid in left:
+            os.kill(pid, 9)
+        if left:
+            self.run("delete")
         self.vanish()
         os.close(self.log)
 
