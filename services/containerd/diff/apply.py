@@ -13,8 +13,7 @@ from typing import Final
 
 from protos import errdefs
 from services.containerd.diff import whiteout
-from services.containerd.diff.place import Place, clean
-from services.containerd.diff.tar import (
+from services.containerd.diff.entry import (
     BLOCK_DEVICE,
     CHARACTER,
     DIRECTORY,
@@ -23,9 +22,10 @@ from services.containerd.diff.tar import (
     HARDLINK,
     SYMLINK,
     Entry,
-    Reader,
     TarError,
 )
+from services.containerd.diff.place import Place, clean
+from services.containerd.diff.tar import Reader
 
 MAX_ENTRIES: Final = 5_000_000
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from services.containerd.diff import whiteout
-from services.containerd.diff.tar import (
+from services.containerd.diff.entry import (
     BLOCK_DEVICE,
     CHARACTER,
     DIRECTORY,

@@ -14,7 +14,7 @@ from typing import Final
 
 from services.containerd import linux
 from services.containerd.diff import implied
-from services.containerd.diff.tar import TarError
+from services.containerd.diff.entry import TarError
 from services.containerd.diff.whiteout import OPAQUE_XATTR, is_device
 
 _INSIDE: Final = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS | linux.RESOLVE_NO_XDEV

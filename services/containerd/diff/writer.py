@@ -3,7 +3,8 @@
 import struct
 from typing import Final
 
-from services.containerd.diff.tar import BLOCK, FILE, Entry
+from services.containerd.diff.entry import FILE, Entry
+from services.containerd.diff.tar import BLOCK
 
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _NO_CHECKSUM: Final = b" " * 8

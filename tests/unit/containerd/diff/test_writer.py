@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.containerd.diff.tar import CHARACTER, DIRECTORY, FILE, SYMLINK, Entry, Reader
+from services.containerd.diff.entry import CHARACTER, DIRECTORY, FILE, SYMLINK, Entry
+from services.containerd.diff.tar import Reader
 from services.containerd.diff.writer import END, header, padding
 
 
