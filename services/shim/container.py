@@ -145,6 +145,7 @@ class Container:
         except EngineError:
             init.state = State.CREATED
             raise
+        init.stdio.accept_input()
         self._publish("/tasks/start", events_pb2.TaskStart(container_id=self._id, pid=init.pid))
 
     async def _start_exec(self, process: Exec) -> None:
@@ -156,6 +157,7 @@ class Container:
             process.move(Verb.EXIT)
             process.exit.set(Exit(0, _FAILED_START, 0))
             raise
+        process.stdio.accept_input()
         process.died.when_done(lambda: self._follow(self._exec_ended(process)))
         event = events_pb2.TaskExecStarted(container_id=self._id, exec_id=process.name, pid=process.pid)
         self._publish("/tasks/exec-started", event)

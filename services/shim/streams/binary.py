@@ -104,6 +104,9 @@ class Binary:
         if self._terminal:
             self._rest.ended.when_done(self._rest.close)  # the logger sees the end
 
+    def accept_input(self) -> None:
+        self._rest.accept_input()
+
     def close_stdin(self) -> None:
         self._rest.close_stdin()
 

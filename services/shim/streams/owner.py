@@ -83,6 +83,9 @@ class Owner:
             client.begin()
         self._resume()
 
+    def accept_input(self) -> None:
+        """Nothing to do: a client's input is taken from the moment it attaches."""
+
     def close_stdin(self) -> None:
         self._stdin_closed = True
         if self.input is not None:

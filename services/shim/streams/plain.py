@@ -31,6 +31,9 @@ class Null:
         self._pipes.close_child()
         self._console = -1 if console is None else console
 
+    def accept_input(self) -> None:
+        pass
+
     def close_stdin(self) -> None:
         pass
 
@@ -79,20 +82,19 @@ class Plain:
             if source >= 0 and target >= 0:
                 splice = console is None and stat.S_ISFIFO(os.fstat(target).st_mode)
                 self._out.append(Pump(self._loop, source, target, self._output_ended, splice))
-        if self._stdin:
-            self._open_input()
-            target = self._pipes.stdin if console is None else console
-            self._in = Pump(self._loop, self._input, target, self._input_ended, splice=console is None)
-            self._in.start()
         for pump in self._out:
             pump.start()
         self._output_ended()
 
-    def _open_input(self) -> None:
-        """Not before the process is there: clients take the fifo's opening for the sign to send."""
+    def accept_input(self) -> None:
+        if not self._stdin:
+            return
         flags = os.O_NONBLOCK | os.O_CLOEXEC
         self._input = os.open(self._stdin, os.O_RDONLY | flags)
         self._input_holder = os.open(self._stdin, os.O_WRONLY | flags)
+        target = self._pipes.stdin if self._console < 0 else self._console
+        self._in = Pump(self._loop, self._input, target, self._input_ended, splice=self._console < 0)
+        self._in.start()
         if self._stdin_closed:
             self.close_stdin()
 

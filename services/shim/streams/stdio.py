@@ -57,6 +57,9 @@ class Stdio(Protocol):
     def begin(self, console: int | None) -> None:
         """The runtime has the process: close the child's ends and copy. `console` is the terminal's master."""
 
+    def accept_input(self) -> None:
+        """The process was started. A fifo is opened only now: to a client that is the sign to send all it has."""
+
     def close_stdin(self) -> None:
         """The caller says that no input comes any more from its side."""
 

@@ -38,6 +38,7 @@ def test_nothing_asked_is_null(loop: Loop, reaper: Reaper) -> None:
     assert isinstance(stdio, Null)
     assert {Path(f"/proc/self/fd/{fd}").readlink() for fd in stdio.child()} == {Path(os.devnull)}
     stdio.begin(None)
+    stdio.accept_input()
     assert stdio.ended.done
     stdio.close()
 
@@ -46,6 +47,7 @@ def test_fifos_carry_three_streams(loop: Loop, run: Run, reaper: Reaper, fifos: 
     stdio = open_now(loop, reaper, request(*(str(fifos / name) for name in ("stdin", "stdout", "stderr"))))
     process = Process(stdio.child())
     stdio.begin(None)
+    stdio.accept_input()
     out, err = reading(fifos / "stdout"), reading(fifos / "stderr")
 
     async def story() -> None:
@@ -73,6 +75,7 @@ def test_stdin_ends_with_close_io_and_the_client(loop: Loop, run: Run, reaper: R
     stdio = open_now(loop, reaper, request(stdin=str(fifos / "stdin")))
     process = Process(stdio.child())
     stdio.begin(None)
+    stdio.accept_input()
     os.set_blocking(process.stdin, False)
 
     async def story() -> None:
@@ -97,11 +100,12 @@ def test_stdin_ends_with_close_io_and_the_client(loop: Loop, run: Run, reaper: R
 
 def test_close_io_before_the_start_counts(loop: Loop, run: Run, reaper: Reaper, fifos: Path) -> None:
     stdio = open_now(loop, reaper, request(stdin=str(fifos / "stdin")))
-    with pytest.raises(OSError, match="No such device"):  # nobody listens yet
-        os.open(fifos / "stdin", os.O_WRONLY | os.O_NONBLOCK)
     process = Process(stdio.child())
-    stdio.close_stdin()
     stdio.begin(None)
+    stdio.close_stdin()
+    with pytest.raises(OSError, match="No such device"):
+        os.open(fifos / "stdin", os.O_WRONLY | os.O_NONBLOCK)
+    stdio.accept_input()
 
     async def story() -> None:
         await readable(loop, process.stdin)
@@ -116,6 +120,7 @@ def test_reader_may_leave_and_another_come(loop: Loop, run: Run, reaper: Reaper,
     stdio = open_now(loop, reaper, request(stdout=str(fifos / "stdout")))
     process = Process(stdio.child())
     stdio.begin(None)
+    stdio.accept_input()
 
     async def story() -> None:
         first = reading(fifos / "stdout")
@@ -137,6 +142,7 @@ def test_file_is_made_and_appended_to(loop: Loop, run: Run, reaper: Reaper, tmp_
         stdio = open_now(loop, reaper, request(stdout=f"file://{path}", stderr=f"file://{path}"))
         process = Process(stdio.child())
         stdio.begin(None)
+        stdio.accept_input()
         os.write(process.stdout, text)
         os.write(process.stderr, text)
         process.exit()
@@ -155,6 +161,7 @@ def test_terminal_goes_through_fifos(loop: Loop, run: Run, reaper: Reaper, fifos
     os.set_blocking(master, False)
     out = reading(fifos / "stdout")
     stdio.begin(master)
+    stdio.accept_input()
 
     async def story() -> None:
         typed = os.open(fifos / "stdin", os.O_WRONLY)
@@ -174,6 +181,7 @@ def test_stuck_reader_ends_with_finish(loop: Loop, reaper: Reaper, fifos: Path) 
     stdio = open_now(loop, reaper, request(stdout=str(fifos / "stdout")))
     process = Process(stdio.child())
     stdio.begin(None)
+    stdio.accept_input()
     stdio.finish()
     assert stdio.ended.done
     process.exit()
@@ -197,6 +205,7 @@ def test_nothing_stays_open(loop: Loop, reaper: Reaper, fifos: Path) -> None:
     assert isinstance(stdio, Plain)
     stdio.child()
     stdio.begin(None)
+    stdio.accept_input()
     stdio.close()
     stdio.close()
     assert set(Path("/proc/self/fd").iterdir()) == before
