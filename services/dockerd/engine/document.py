@@ -56,7 +56,7 @@ def describe(
             "/etc/hostname": str(sandbox.hostname_path),
             "/etc/hosts": str(sandbox.hosts_path),
         },
-        hostname=hostname(container),
+        hostname=hostname(engine, container),
         domainname=container.config.Domainname,
         netns_path=sandbox.netns_path or None,
         ipc_path=_joined(engine, host.IpcMode, "ipc"),
@@ -66,7 +66,11 @@ def describe(
     )
 
 
-def hostname(container: Container) -> str:
+def hostname(engine: Engine, container: Container) -> str:
+    """Its own; that of the container whose network it shares; the host's on the host's network."""
+    kind, _, other = container.host.NetworkMode.partition(":")
+    if kind == "container":
+        return hostname(engine, engine.containers.get(other))
     if container.config.Hostname or container.host.NetworkMode != "host":
         return container.config.Hostname
     return socket.gethostname()
