@@ -132,7 +132,7 @@ class Controller:
         if request and request.shared_container:
             self.records.delete(container_id)
         else:
-            self._leaving[container_id] = self.spawn(self._leave(sandbox))
+            self.leave(sandbox)
 
     # views
 
@@ -277,6 +277,9 @@ class Controller:
             self.plug(sandbox, endpoint, default_route=endpoint is first)
 
     # background
+
+    def leave(self, sandbox: Sandbox) -> None:
+        self._leaving[sandbox.container_id] = self.spawn(self._leave(sandbox))
 
     async def _leave(self, sandbox: Sandbox) -> None:
         """Let the namespace go; addresses are free once the links are gone, or a successor would meet its ghost."""

@@ -38,9 +38,10 @@ async def start(controller: "Controller", live: Collection[Request]) -> None:
             log.warning("no record of a running container's network container=%s", request.container_id[:12])
     await _mend_rules(controller)
     for sandbox in records.values():
-        await _discard(controller, sandbox)
+        _discard(controller, sandbox)
     await _end_strays(controller, found)
-    await controller.in_thread(lambda: _sweep_namespaces(controller))
+    leaving = {sandbox.netns_path for sandbox in records.values()}
+    await controller.in_thread(lambda: _sweep_namespaces(controller, leaving))
     if controller.config.userland_proxy:
         controller.spawn(_warm_up(controller))
 
@@ -52,9 +53,7 @@ async def stop(controller: "Controller", *, keep: bool) -> None:
     await controller.publisher.proxies.close()
     if keep:
         return
-    await controller.firewall.clear()
-    if controller.forwarding.restore():
-        await controller.firewall.set_forward_policy("ACCEPT")
+    await controller.firewall.clear("ACCEPT" if controller.forwarding.restore() else "")
     await controller.in_thread(lambda: _remove_bridges(controller))
     for name in ("netns", "network", "proxy"):
         try:
@@ -148,32 +147,29 @@ def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found
 
 async def _mend_rules(controller: "Controller") -> None:
     """Rules of everything that is wanted now, compared with those in the kernel."""
-    if not controller.config.iptables:
-        return
     nets = [controller.rules_of(network) for network in bridges(controller)]
+    forwards = bool(nets) and controller.config.ip_forward and controller.forwarding.enable()
     controller.firewall.want(rules.base(controller.config.userland_proxy), front=True)
     for net in nets:
         controller.firewall.want(rules.bridge(net))
-    if nets and controller.config.ip_forward and controller.forwarding.enable():
-        await controller.firewall.set_forward_policy("DROP")
     names = [net.name for net in nets]
     subnets = [str(net.subnet) for net in nets]
-    await controller.firewall.reconcile(lambda rule: is_bridge_rule(rule, names, subnets))
+    await controller.firewall.reconcile(lambda rule: is_bridge_rule(rule, names, subnets), "DROP" if forwards else "")
 
 
-async def _discard(controller: "Controller", sandbox: Sandbox) -> None:
-    """What a container left that does not run."""
+def _discard(controller: "Controller", sandbox: Sandbox) -> None:
+    """What a container left that does not run. Its addresses stay taken until its links are gone."""
     log.info("network of a container that does not run removed container=%s", sandbox.container_id[:12])
-    await controller.in_thread(lambda: _remove(sandbox))
-    controller.records.delete(sandbox.container_id)
-
-
-def _remove(sandbox: Sandbox) -> None:
-    if sandbox.mode != "container" and sandbox.netns_path:
-        netns.remove(Path(sandbox.netns_path))
+    if sandbox.mode == "container":
+        sandbox.netns_path = ""  # its owner's
     for endpoint in sandbox.endpoints:
-        if endpoint.link:
-            bridge.unplug(endpoint.link)
+        network = controller.network_of(endpoint)
+        if network and network.pool and endpoint.address and endpoint.address in network.pool.subnet:
+            if endpoint.address in network.pool:
+                endpoint.address = None  # another container's by now
+            else:
+                network.pool.reserve(endpoint.address)
+    controller.leave(sandbox)
 
 
 async def _end_strays(controller: "Controller", found: Iterable[Found]) -> None:
@@ -187,9 +183,9 @@ async def _end_strays(controller: "Controller", found: Iterable[Found]) -> None:
             await controller.publisher.proxies.end(each)
 
 
-def _sweep_namespaces(controller: "Controller") -> None:
+def _sweep_namespaces(controller: "Controller", leaving: set[str]) -> None:
     """Pins that no sandbox knows."""
-    known = {sandbox.netns_path for sandbox in controller.sandboxes.values()}
+    known = {sandbox.netns_path for sandbox in controller.sandboxes.values()} | leaving
     directory = controller.config.exec_root / "netns"
     for path in directory.iterdir() if directory.exists() else ():
         if str(path) not in known:

@@ -39,6 +39,7 @@ class Publisher:
         self._reserved: dict[str, list[Published]] = {}
         """Ports held without a proxy."""
         self._ending: dict[str, tuple[asyncio.Task[None], list[Binding]]] = {}
+        self._flows = Flows(spawn)
 
     async def publish(self, sandbox: Sandbox, endpoint: Endpoint, net: rules.Bridge, request: Request) -> None:
         """Publish all that a container asks for. Docker's errors: "port is already allocated" and others."""
@@ -94,7 +95,7 @@ class Publisher:
     async def _give_back(self, container_id: str, gone: list[rules.Rule], bindings: list[Binding]) -> None:
         try:
             await self.firewall.remove(gone)
-            await self._forget_flows(bindings)
+            self._forget_flows(bindings)
         except EngineError as error:
             log.error("rules of a container stay container=%s error=%s", container_id[:12], error)
         finally:
@@ -123,18 +124,39 @@ class Publisher:
 
     async def _rules(self, net: rules.Bridge, bindings: list[Binding]) -> None:
         await self.firewall.add(rules.ports(net, bindings))
-        if any(each.protocol == "udp" for each in bindings):
-            self._spawn(self._forget_flows(bindings))
+        self._forget_flows(bindings)
 
-    async def _forget_flows(self, bindings: Iterable[Binding]) -> None:
+    def _forget_flows(self, bindings: Iterable[Binding]) -> None:
         """After the rules have changed: flows tracked from now on follow the new ones."""
-        udp = [each for each in bindings if each.protocol == "udp"]
-        if udp and self.config.iptables:
-            ports, addresses = {each.host_port for each in udp}, {each.container_ip for each in udp}
-            try:
+        if self.config.iptables:
+            self._flows.forget([each for each in bindings if each.protocol == "udp"])
+
+
+class Flows:
+    """UDP flows to be forgotten, all that wait in one pass: the kernel walks its whole table for each."""
+
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
+        self._waiting: set[Binding] = set()
+        self._busy = False
+
+    def forget(self, bindings: Iterable[Binding]) -> None:
+        self._waiting.update(bindings)
+        if self._waiting and not self._busy:
+            self._busy = True
+            self._spawn(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                ports = {each.host_port for each in self._waiting}
+                addresses = {each.container_ip for each in self._waiting}
+                self._waiting.clear()
                 await asyncio.to_thread(conntrack.forget_udp, ports, addresses)
-            except OSError as error:
-                log.warning("UDP flows stay tracked error=%s", error)
+        except OSError as error:
+            log.warning("UDP flows stay tracked error=%s", error)
+        finally:
+            self._busy = False
 
 
 def _stands_in_the_way(binding: Binding, wish: Wish) -> bool:

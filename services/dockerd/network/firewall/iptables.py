@@ -50,24 +50,23 @@ class Firewall:
         self._removing |= gone
         await self._commit(gone)
 
-    async def reconcile(self, ours: Callable[[Rule], bool] = lambda rule: False) -> None:
-        """Compare with the kernel and mend: add what is missing of `wanted`, delete what `ours` claims beyond it."""
+    async def reconcile(self, ours: Callable[[Rule], bool], policy: str = "") -> None:
+        """Compare with the kernel and mend: add what is missing of `wanted`, delete what `ours` claims beyond it.
+
+        `policy`, where given, becomes that of FORWARD.
+        """
         if self.enabled:
             async with self._turn:
                 self._adding.clear()
                 self._removing.clear()
-                await asyncio.to_thread(self._mend, ours)
+                await asyncio.to_thread(self._mend, ours, policy)
 
-    async def set_forward_policy(self, policy: str) -> None:
-        if self.enabled:
-            await asyncio.to_thread(_restore, {"filter": [f":FORWARD {policy} [0:0]"]})
-
-    async def clear(self) -> None:
+    async def clear(self, policy: str = "") -> None:
         """Take out all that is wanted, and our chains if they are empty then."""
         if self.enabled:
             async with self._turn:
                 gone, self.wanted = self.wanted, {}
-                await asyncio.to_thread(_clear, gone)
+                await asyncio.to_thread(_clear, gone, policy)
 
     async def _commit(self, rules: dict[Rule, None]) -> None:
         """Whoever comes first takes along what others have queued meanwhile."""
@@ -84,14 +83,15 @@ class Firewall:
                 log.warning("rules differ from what was expected, comparing them error=%s", error)
                 await asyncio.to_thread(self._mend, lambda rule: rule in removing)
 
-    def _mend(self, ours: Callable[[Rule], bool]) -> None:
+    def _mend(self, ours: Callable[[Rule], bool], policy: str = "") -> None:
         present = parse(command.run(SAVE))
         missing, stale = compare(self.wanted, present, ours)
         lines = changes(missing, stale)
         for table, chains in CHAINS.items():
             fresh = [f":{chain} - [0:0]" for chain in chains if f":{chain}" not in present[table]]
             lines[table] = fresh + lines[table]
-        if missing or stale or any(lines.values()):
+        lines["filter"] = _policy(policy) + lines["filter"]
+        if any(lines.values()):
             log.info("rules mended added=%d deleted=%d", len(missing), len(stale))
             _restore(lines)
 
@@ -141,9 +141,13 @@ def _restore(lines: Lines) -> None:
         command.run(RESTORE, text)
 
 
-def _clear(gone: Iterable[Rule]) -> None:
+def _policy(policy: str) -> list[str]:
+    return [f":FORWARD {policy} [0:0]"] if policy else []
+
+
+def _clear(gone: Iterable[Rule], policy: str) -> None:
     present = parse(command.run(SAVE))
-    lines: Lines = {table: [] for table in TABLES}
+    lines: Lines = {"nat": [], "filter": _policy(policy)}
     for rule in gone:
         if str(rule) in present[rule.table]:
             present[rule.table].remove(str(rule))
