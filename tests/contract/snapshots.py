@@ -35,7 +35,7 @@ class Fixture:
         self.scratch.mkdir(exist_ok=True)
         self._make = make
         self.db = Database(path / "meta.db")
-        driver = make(path / make.name)  # type: ignore[call-arg]
+        driver = make(path / make.name)
         self.snapshotter = Snapshotter(SnapshotRows(self.db, Leases(self.db), driver.name), driver)
         self.snapshotter.open()
 

@@ -128,7 +128,7 @@ class ContentStore:
         if ours:
             ingest.path.rename(place)
         try:
-            self._rows.add(ingest.row.namespace, digest, ingest.offset, labels, ingest.lease, ingest.row.id)
+            self._rows.add(ingest.row.namespace, digest, ingest.offset, labels, ingest.lease, ingest.row)
         except BaseException:
             if ours:
                 place.rename(ingest.path)

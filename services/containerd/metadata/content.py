@@ -66,7 +66,7 @@ class ContentRows:
         return self.info(namespace, wanted.digest)
 
     def add(
-        self, namespace: str, digest: str, size: int, labels: dict[str, str], lease: str, ingest: int | None
+        self, namespace: str, digest: str, size: int, labels: dict[str, str], lease: str, ingest: IngestRow | None
     ) -> None:
         """Make a blob visible to a namespace; the ingest it came from is over."""
         now = time.time_ns()
@@ -74,7 +74,8 @@ class ContentRows:
             self._db.ensure_namespace(namespace)
             row = (namespace, digest, size, now, now, labelling.encode(labels))
             execute("INSERT INTO content VALUES (?, ?, ?, ?, ?, ?)", row)
-            execute("DELETE FROM ingests WHERE id = ?", (ingest,))
+            if ingest is not None:
+                self._forget(ingest)
             self._leases.hold(namespace, lease, "content", digest)
 
     def hold(self, namespace: str, lease: str, digest: str) -> None:
@@ -123,12 +124,15 @@ class ContentRows:
         return self.ingest(namespace, ref)
 
     def end_ingest(self, ingest: IngestRow) -> None:
-        with self._db.write() as execute:
-            execute("DELETE FROM ingests WHERE id = ?", (ingest.id,))
-            execute(
-                "DELETE FROM resources WHERE namespace = ? AND type = 'ingests' AND id = ?",
-                (ingest.namespace, ingest.ref),
-            )
+        with self._db.write():
+            self._forget(ingest)
+
+    def _forget(self, ingest: IngestRow) -> None:
+        """Inside a transaction."""
+        self._db.read("DELETE FROM ingests WHERE id = ?", ingest.id)
+        self._db.read(
+            "DELETE FROM resources WHERE namespace = ? AND type = 'ingests' AND id = ?", ingest.namespace, ingest.ref
+        )
 
 
 def _info(row: Sequence[object]) -> Info:

@@ -39,7 +39,7 @@ def no_thread_stays() -> Iterator[None]:
 
 @pytest.mark.parametrize("pack", [lambda data: data, gzip.compress, zstandard.compress])
 def test_digest_and_size_are_of_the_plain_layer(tmp_path: Path, pack: object) -> None:
-    blob = Blob(tmp_path / "blob", pack(PLAIN))  # type: ignore[operator]
+    blob = Blob(tmp_path / "blob", pack(PLAIN))
     assert b"".join(blob.stream) == PLAIN
     blob.close()
     assert (blob.stream.digest, blob.stream.size) == (digest(PLAIN), len(PLAIN))

@@ -53,6 +53,6 @@ def test_incomplete_image_is_refused(stores: Stores, field: str) -> None:
     if field == "name":
         bad.name = ""
     else:
-        bad.target.ClearField(field)  # type: ignore[arg-type]
+        bad.target.ClearField(field)
     with pytest.raises(errdefs.InvalidArgument):
         stores.images.create(NS, bad)
