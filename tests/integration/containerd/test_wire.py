@@ -31,6 +31,7 @@ from tests.harness.images import digest, link, pack
 from tests.integration.daemon import Daemon, Reference
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+HELD = {"containerd.io/gc.root": "test"}
 Code = grpc.StatusCode
 
 
@@ -63,22 +64,19 @@ class Client:
 
     def put(self, data: bytes) -> str:
         """A blob, held by a label."""
-        labels = {"containerd.io/gc.root": "test"}
         try:
-            self.write(content_pb2.WriteContentRequest(action=2, ref=secrets.token_hex(8), data=data, labels=labels))
+            self.write(content_pb2.WriteContentRequest(action=2, ref=secrets.token_hex(8), data=data, labels=HELD))
         except grpc.RpcError as error:
             assert error.code() == Code.ALREADY_EXISTS
         return digest(data)
 
     def prepare(self, key: str, parent: str = "", snapshotter: str = "overlayfs") -> list[Any]:
-        labels = {"containerd.io/gc.root": "test"}
-        request = snapshots_pb2.PrepareSnapshotRequest(snapshotter=snapshotter, key=key, parent=parent, labels=labels)
+        request = snapshots_pb2.PrepareSnapshotRequest(snapshotter=snapshotter, key=key, parent=parent, labels=HELD)
         return list(self.call(self.snapshots.Prepare, request).mounts)
 
     def commit(self, key: str, name: str, parent: str = "") -> None:
-        labels = {"containerd.io/gc.root": "test"}
         request = snapshots_pb2.CommitSnapshotRequest(
-            snapshotter="overlayfs", key=key, name=name, labels=labels, parent=parent
+            snapshotter="overlayfs", key=key, name=name, labels=HELD, parent=parent
         )
         self.call(self.snapshots.Commit, request)
 
@@ -117,7 +115,7 @@ class TestWrite:
             write(0, ref=ref, total=len(data), expected=digest(data)),
             write(1, data[:half]),
             write(1, data[half:], offset=half),
-            write(2, offset=len(data), total=len(data), expected=digest(data)),
+            write(2, offset=len(data), total=len(data), expected=digest(data), labels=HELD),
         )
         assert (first.action, first.offset, first.total) == (0, 0, len(data))
         assert (second.offset, third.offset, fourth.offset) == (half, len(data), len(data))
@@ -139,7 +137,7 @@ class TestWrite:
         client.write(write(1, b"one", ref=ref, total=6))
         status = client.call(client.content.Status, content_pb2.StatusRequest(ref=ref)).status
         assert (status.ref, status.offset, status.total) == (ref, 3, 6)
-        first, *_ = client.write(write(0, ref=ref), write(2, b"two", offset=3))
+        first, *_ = client.write(write(0, ref=ref), write(2, b"two", offset=3, labels=HELD))
         assert (first.offset, first.digest) == (3, digest(b"one"))
         assert client.call(client.content.Info, content_pb2.InfoRequest(digest=digest(b"onetwo")))
 
@@ -282,7 +280,8 @@ class TestParallelLayers:
 class TestContainers:
     def test_update_by_mask(self, client: Client, ref: str) -> None:
         runtime = containers_pb2.Container.Runtime(name="io.containerd.runc.v2")
-        base = containers_pb2.Container(id=ref, runtime=runtime, spec=any_pb2.Any(type_url="x", value=b"{}"), labels={"a": "1"})
+        spec = any_pb2.Any(type_url="x", value=b"{}")
+        base = containers_pb2.Container(id=ref, runtime=runtime, spec=spec, labels={"a": "1"})
         client.call(client.containers.Create, containers_pb2.CreateContainerRequest(container=base))
         wanted = containers_pb2.Container(id=ref, image="new", labels={"b": "2"})
         request = containers_pb2.UpdateContainerRequest(container=wanted)
