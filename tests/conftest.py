@@ -63,11 +63,13 @@ def api(engine: Engine) -> Iterator[API]:
 
 
 def clean(api: API) -> None:
-    """Removes the containers and volumes a test has left."""
+    """Removes the containers, volumes and networks a test has left."""
     for container in api.get("/containers/json", all=1):
         api("DELETE", f"/containers/{container['Id']}", force=1, v=1)
     for volume in api.get("/volumes")["Volumes"] or []:
         api("DELETE", f"/volumes/{volume['Name']}", force=1)
+    for network in api.get("/networks", filters={"type": {"custom": True}}):
+        api("DELETE", f"/networks/{network['Id']}")
 
 
 @pytest.fixture

@@ -134,12 +134,12 @@ def test_start_prints_the_name(docker: Docker, name: str) -> None:
 
 
 def test_two_clients_see_the_same(api: API) -> None:
-    box = api.create("sh", "-c", "read x; echo said $x; read x", OpenStdin=True)
+    box = api.create("sh", "-c", "while read x; do echo said $x; done", OpenStdin=True)
     api.start(box)
     first = api.upgrade(f"/containers/{box}/attach", stdin=1, stdout=1, stream=1)
     second = api.upgrade(f"/containers/{box}/attach", stdout=1, stream=1)
     with first, second:
-        first.send(b"hey\n")
+        until(lambda: first.send(b"hey\n") or select.select([second.sock], [], [], 0.2)[0], "the second sees it")
         assert b"said hey\n" in first.until(b"said hey\n")
         assert b"said hey\n" in second.until(b"said hey\n")
 
