@@ -1,5 +1,7 @@
 """`kill`: one signal to a container's first process."""
 
+from contextlib import suppress
+
 from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.container.container import Container
@@ -34,4 +36,5 @@ async def send(engine: Engine, container: Container, number: int) -> None:
             raise errdefs.Conflict(f"container {container.id} is just ending") from error
     notify.container(engine, container, "kill", {"signal": str(number)})
     if number == KILL and container.state.status is Status.PAUSED:
-        await tasks.resume(engine, container.id)
+        with suppress(errdefs.FailedPrecondition, errdefs.NotFound):  # most shims let it die at once
+            await tasks.resume(engine, container.id)

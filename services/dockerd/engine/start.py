@@ -54,8 +54,10 @@ async def run(engine: Engine, container: Container) -> None:
         await asyncio.shield(container.settled)
     container.starting, container.early, container.manually_stopped = True, None, False
     try:
-        pid = await _launch(engine, container)
-        _started(engine, container, pid)
+        await _create(engine, container)
+        asked = time.time_ns()  # by the time the answer is there, the process may have ended
+        pid = await tasks.start(engine, container.id)
+        _started(engine, container, pid, asked)
     except BaseException as error:
         failure = _failure(error)
         await asyncio.shield(_roll_back(engine, container, failure))
@@ -69,7 +71,7 @@ async def run(engine: Engine, container: Container) -> None:
         exits.record(engine, container, container.early)
 
 
-async def _launch(engine: Engine, container: Container) -> int:
+async def _create(engine: Engine, container: Container) -> None:
     request = wiring.request(engine, container)
     sandbox = await engine.network.allocate(request)
     points = await mounts.attach(engine.volumes, container.id, container.mounts)
@@ -89,7 +91,6 @@ async def _launch(engine: Engine, container: Container) -> int:
         raise _CreateError(error) from error
     await connecting
     await _hand_over(engine, container)
-    return await tasks.start(engine, container.id)
 
 
 class _CreateError(errdefs.EngineError):
@@ -108,8 +109,8 @@ def _failure(error: BaseException) -> failures.Failure:
     return failures.of_start(errdefs.Internal(str(error) or type(error).__name__))
 
 
-def _started(engine: Engine, container: Container, pid: int) -> None:
-    container.state = container.state.started(pid, time.time_ns())
+def _started(engine: Engine, container: Container, pid: int, at: int) -> None:
+    container.state = container.state.started(pid, at)
     container.started_before, container.pristine, container.boot_id = True, False, boot_id()
     health.start(engine, container)
     engine.store.save(container)
