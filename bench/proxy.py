@@ -182,17 +182,13 @@ class Zygote:
         control.unlink()
         for host_port, _ in bindings:
             listeners.append(socket.create_server((HOST, host_port), backlog=4096))
-        message = {
-            "container_id": "bench",
-            "control_path": str(control),
-            "bindings": [("tcp", HOST, host_port, CONTAINER, port) for host_port, port in bindings],
-            "more": False,
-        }
-        socket.send_fds(self._channel, [json.dumps(message).encode()], [each.fileno() for each in listeners])
-        answer = json.loads(self._channel.recv(65536))
+        lines = [f"tcp {HOST} {host_port} {CONTAINER} {port}" for host_port, port in bindings]
+        message = "\n".join([f"bench\t{control}\tlast", *lines])
+        socket.send_fds(self._channel, [message.encode()], [each.fileno() for each in listeners])
+        pid = int(self._channel.recv(64))
         for listener in listeners:
             listener.close()
-        return [answer["pid"]]
+        return [pid]
 
 
 def start_other(program: str, bindings: list[tuple[int, int]]) -> list[int]:

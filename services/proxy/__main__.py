@@ -78,8 +78,8 @@ def serve_binding(values: dict[str, Any]) -> int:
     binding = Binding(*(values[name] for name in ("proto", "host-ip", "host-port", "container-ip", "container-port")))
     loop = Loop()
     linux.raise_descriptor_limit()
-    title = linux.Title(["docker-proxy", *sys.argv[1:]])
-    title.show()
+    title = linux.Title()
+    title.set(["docker-proxy", *sys.argv[1:]])
     try:
         if binding.protocol not in PROTOCOLS:
             raise ValueError(f"unsupported proxy protocol {binding.protocol}")
@@ -104,8 +104,8 @@ def serve_container(values: dict[str, Any], spellings: list[str]) -> int:
     loop = Loop()
     proxy = Proxy(loop, values["container-id"])
     linux.raise_descriptor_limit()
-    title = linux.Title(["docker-proxy", *sys.argv[1:]])
-    title.show()
+    title = linux.Title()
+    title.set(["docker-proxy", *sys.argv[1:]])
     try:
         for spelling in spellings:
             for binding in parse(spelling):

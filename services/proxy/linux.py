@@ -141,26 +141,25 @@ def raise_descriptor_limit() -> None:
 
 
 class Title:
-    """What `ps` is to show; prepared before a fork, so that the child copies as little memory as can be."""
+    """What `ps` shows of this process. Made before a fork and set after it, since that way a child copies less."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self._name = arguments[0].encode()[:15]
+    def __init__(self) -> None:
+        # Most of struct prctl_mm_map, as it is; proc_pid_stat(5) numbers the fields.
+        stat = _read("/proc/self/stat").rpartition(b")")[2].split()
+        self._layout = [int(stat[number - 3]) for number in (26, 27, 45, 46, 47)]
+        self._stack, *self._environment = (int(stat[number - 3]) for number in (28, 50, 51))
+        self._area: mmap.mmap | None = None
+
+    def set(self, arguments: list[str]) -> None:
+        """Keep the object afterwards: the kernel reads its memory. Where it forbids the change, the old words stay."""
         text = b"".join(argument.encode() + b"\0" for argument in arguments)
         self._area = mmap.mmap(-1, len(text), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._area.write(text)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._area))
-        # struct prctl_mm_map: all of it as it is (proc_pid_stat(5) numbers the fields), but where the arguments lie.
-        stat = _read("/proc/self/stat").rpartition(b")")[2].split()
-        start_code, end_code, start_data, end_data, start_brk, start_stack, env_start, env_end = (
-            int(stat[number - 3]) for number in (26, 27, 45, 46, 47, 28, 50, 51)
-        )
-        layout = (start_code, end_code, start_data, end_data, start_brk, _libc.sbrk(0), start_stack)
-        self._map = struct.pack("=12QIi", *layout, start, start + len(text), env_start, env_end, 0, 0, -1)
-
-    def show(self) -> None:
-        """Keep the object afterwards: the kernel reads its memory. Where it forbids the change, the old words stay."""
-        _libc.prctl(PR_SET_NAME, self._name, 0, 0, 0)
-        _libc.prctl(PR_SET_MM, PR_SET_MM_MAP, self._map, len(self._map), 0)
+        words = (start, start + len(text))
+        new = struct.pack("=12QIi", *self._layout, _libc.sbrk(0), self._stack, *words, *self._environment, 0, 0, -1)
+        _libc.prctl(PR_SET_NAME, arguments[0].encode()[:15], 0, 0, 0)
+        _libc.prctl(PR_SET_MM, PR_SET_MM_MAP, new, len(new), 0)
 
 
 def _read(path: str) -> bytes:

@@ -1,19 +1,22 @@
 """The warm process that every docker-proxy is forked from, in about a millisecond, sharing its memory.
 
-dockerd starts it with a socket (SOCK_SEQPACKET) as its stdin and asks by messages: JSON of a Spawn's fields, the
-descriptors of the control socket and of the listeners beside it. Large ranges take several messages (`more`), since one
-carries at most 253 descriptors. It answers each with the pid, or an error. The proxies are dockerd's own children and
-outlive it; the zygote ends with dockerd.
+dockerd starts it with a socket (SOCK_SEQPACKET) as its stdin. A request is text: a line with the container's id, the
+control socket's path and `more` or `last`, then a line for each binding; the descriptors of the control socket and of
+the listeners come beside it. Large ranges take several messages, since one carries at most 253 descriptors. The answer
+is the pid. The proxies are dockerd's own children and outlive it; the zygote ends with dockerd.
+
+The zygote forks as soon as a request can be read, and the child reads it: whatever the zygote itself does costs memory,
+for each page that it changes is shared no more.
 """
 
 import array
 import gc
-import json
 import os
+import select
 import signal
 import socket
 import sys
-from typing import Any, Final
+from typing import Final
 
 from protos.binding import Binding, spell
 from services.proxy import linux
@@ -32,9 +35,9 @@ class Spawn:
 
     __slots__ = ("bindings", "container_id", "control_path", "descriptors")
 
-    def __init__(self, container_id: str, control_path: str) -> None:
-        self.container_id = container_id
-        self.control_path = control_path
+    def __init__(self) -> None:
+        self.container_id = ""
+        self.control_path = ""
         self.bindings: list[Binding] = []
         self.descriptors: list[int] = []
         """The listening control socket, then one listener per binding."""
@@ -43,60 +46,68 @@ class Spawn:
 def main() -> int:
     """Serve until dockerd goes away."""
     linux.die_with_parent(signal.SIGKILL)
-    own = linux.Title(["docker-proxy", "zygote"])
-    own.show()
+    title = linux.Title()
+    title.set(["docker-proxy", "zygote"])
     linux.raise_descriptor_limit()
     os.setsid()
     for number in RESET_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     channel = socket.socket(fileno=CHANNEL)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    poll = select.poll()
+    poll.register(CHANNEL, select.POLLIN)
+    child = linux.Title()
     warm_up()
-    while (spawn := receive(channel)) is not None:
-        title = linux.Title(arguments(spawn))
+    while not poll.poll()[0][1] & select.POLLHUP:
+        reader, writer = os.pipe()
         try:
             pid = linux.clone_to_parent()
         except OSError as error:
-            answer: dict[str, Any] = {"error": f"docker-proxy: clone: {error.strerror}"}
+            receive(channel)
+            channel.send(f"docker-proxy: clone: {error.strerror}".encode())
         else:
             if pid == 0:
-                title.show()
-                become(spawn, null)
-            answer = {"pid": pid}
-        for descriptor in spawn.descriptors:
-            os.close(descriptor)
-        channel.send(json.dumps(answer).encode())
+                os.close(reader)
+                become(channel, writer, null, child)
+        os.close(writer)
+        os.read(reader, 1)  # ends when the child has read its request
+        os.close(reader)
     return 0
 
 
-def receive(channel: socket.socket) -> Spawn | None:
-    """The next complete request; None once dockerd is gone."""
-    spawn: Spawn | None = None
+def receive(channel: socket.socket) -> Spawn:
+    """The next complete request."""
+    spawn = Spawn()
     room = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
-    while True:
+    more = True
+    while more:
         data, ancillary, _, _ = channel.recvmsg(LARGEST_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
-        if not data:
-            return None
-        message: dict[str, Any] = json.loads(data)
-        spawn = spawn or Spawn(message["container_id"], message["control_path"])
-        spawn.bindings += [Binding(*fields) for fields in message["bindings"]]
+        first, *lines = data.decode().splitlines()
+        spawn.container_id, spawn.control_path, word = first.split("\t")
+        for line in lines:
+            protocol, host_ip, host_port, container_ip, container_port = line.split()
+            spawn.bindings.append(Binding(protocol, host_ip, int(host_port), container_ip, int(container_port)))
         for _, _, packed in ancillary:
             spawn.descriptors += array.array("i", packed)
-        if not message["more"]:
-            return spawn
+        more = word == "more"
+    return spawn
 
 
-def become(spawn: Spawn, null: int) -> None:
+def become(channel: socket.socket, writer: int, null: int, title: linux.Title) -> None:
     """Be the proxy, without dockerd's terminal or log, which may end before it. Does not return."""
     status = 1
     try:
+        spawn = receive(channel)
+        os.close(writer)
         os.setsid()
-        for descriptor in (CHANNEL, 1, 2):
-            os.dup2(null, descriptor)
+        title.set(arguments(spawn))
         loop = Loop()
         proxy = Proxy(loop, spawn.container_id)
         Control(proxy, socket.socket(fileno=spawn.descriptors[0]))
         proxy.publish_all(spawn.bindings, spawn.descriptors[1:])
+        channel.send(b"%d" % os.getpid())
+        for descriptor in (CHANNEL, 1, 2):
+            os.dup2(null, descriptor)
         loop.run()
         status = 0
     finally:

@@ -2,7 +2,6 @@
 
 import array
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -97,21 +96,13 @@ def _ask(
 ) -> int:
     """One request, in as many messages as its descriptors need."""
     descriptors = [control.fileno(), *(each.listener.fileno() for each in published)]
-    bindings = [None, *(each.binding for each in published)]
+    lines = ["", *(" ".join(map(str, each.binding)) + "\n" for each in published)]
     for start in range(0, len(descriptors), BATCH):
         end = start + BATCH
-        message = {
-            "container_id": container_id,
-            "control_path": control_path,
-            "bindings": [each for each in bindings[start:end] if each],
-            "more": end < len(descriptors),
-        }
+        head = f"{container_id}\t{control_path}\t{'more' if end < len(descriptors) else 'last'}\n"
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors[start:end]))]
-        channel.sendmsg([json.dumps(message).encode()], rights)
-    reply = channel.recv(1 << 16)
-    if not reply:
-        raise ConnectionError("it ended")
-    answer = json.loads(reply)
-    if "error" in answer:
-        raise OSError(answer["error"])
-    return int(answer["pid"])
+        channel.sendmsg([(head + "".join(lines[start:end])).encode()], rights)
+    reply = channel.recv(1 << 16).decode()
+    if not reply.isdigit():
+        raise ConnectionError(reply or "it ended")
+    return int(reply)

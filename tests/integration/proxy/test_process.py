@@ -2,7 +2,6 @@
 
 import array
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -128,17 +127,13 @@ class Zygote:
             sock.bind(str(control))
             sock.listen()
             descriptors = [sock.fileno(), *(listener.fileno() for listener, _ in pairs)]
-            bindings = [("tcp", *listener.getsockname(), "127.0.0.1", port) for listener, port in pairs]
+            lines = ["", *("tcp {} {} 127.0.0.1 {}\n".format(*each.getsockname(), port) for each, port in pairs)]
             for start in range(0, len(descriptors), batch):
-                piece = array.array("i", descriptors[start : start + batch])
-                message = {
-                    "container_id": container, "control_path": str(control),
-                    "bindings": bindings[max(start - 1, 0) : start + batch - 1],
-                    "more": start + batch < len(descriptors),
-                }
-                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, piece)]
-                self.channel.sendmsg([json.dumps(message).encode()], rights)
-        return int(json.loads(self.channel.recv(1 << 16))["pid"])
+                end = start + batch
+                head = f"{container}\t{control}\t{'more' if end < len(descriptors) else 'last'}\n"
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors[start:end]))]
+                self.channel.sendmsg([(head + "".join(lines[start:end])).encode()], rights)
+        return int(self.channel.recv(1 << 16))
 
 
 @pytest.fixture
