@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +73,7 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
 def _prepare(settings: Config, stack: ExitStack) -> None:
     """Everything that may refuse the start, before anything is started."""
     os.umask(0o022)
+    _seal()
     requirements.check(settings)
     settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(os.close, lock.hold(settings.data_root))
@@ -81,6 +82,15 @@ def _prepare(settings: Config, stack: ExitStack) -> None:
         stack.callback(lock.remove_pid, Path(settings.pidfile))
     if settings.oom_score_adjust:
         Path("/proc/self/oom_score_adj").write_text(str(settings.oom_score_adjust))
+
+
+def _seal() -> None:
+    """Nothing we were given beyond the standard three goes on to our children."""
+    for entry in Path("/proc/self/fd").iterdir():
+        descriptor = int(entry.name)
+        if descriptor > 2:
+            with suppress(OSError):  # that of the directory, closed by then
+                os.set_inheritable(descriptor, False)
 
 
 def _teller() -> Callable[[str], None]:

@@ -194,8 +194,12 @@ def _signals() -> asyncio.Event:
 
 
 def _dump_tasks() -> None:
+    # Not print_stack, which stumbles over frames of compiled code.
     for task in asyncio.all_tasks():
-        task.print_stack()
+        print(f"Task {task.get_name()}", file=sys.stderr)
+        for frame in task.get_stack():
+            code = frame.f_code
+            print(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}', file=sys.stderr)
 
 
 def _deadline(config: Config) -> None:

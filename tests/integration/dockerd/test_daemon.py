@@ -1,0 +1,173 @@
+"""The daemon with its docker-containerd: start, refusals, supervision, the live tree, the end."""
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.dockerd.__main__ import READY_FD
+from tests.harness.engine import Engine
+from tests.harness.wait import until
+
+pytestmark = pytest.mark.ours
+PORT = 2377
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """With a socket, a bare path and a TCP port; no test stops it."""
+    engine = Engine(reference=False)
+    engine.flags += ["-H", str(engine.root / "bare.sock"), "-H", f"tcp://127.0.0.1:{PORT}"]
+    with engine:
+        yield engine
+
+
+def nodes(engine: Engine) -> list[dict[str, Any]]:
+    """All processes of the tree, parents first."""
+    found, todo = [], list(engine.api.get("/debug/tree"))
+    while todo:
+        node = todo.pop(0)
+        found.append(node)
+        todo += node["children"]
+    return found
+
+
+def test_listens_on_every_address(engine: Engine) -> None:
+    def version() -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/version", timeout=20) as answer:
+            return json.load(answer)
+
+    assert engine.network.call(version)["ApiVersion"] == "1.51"
+    bare = ("-H", f"unix://{engine.root}/bare.sock")
+    assert engine.docker.ok(*bare, "version", "--format", "{{.Server.APIVersion}}") == "1.51"
+    warnings = engine.api.get("/info")["Warnings"]
+    assert any(f"API is accessible on http://127.0.0.1:{PORT} without encryption" in line for line in warnings)
+
+
+def test_same_data_root_is_refused(engine: Engine) -> None:
+    other = ["--exec-root", str(engine.root / "x"), "--pidfile", str(engine.root / "p2"), "-H", str(engine.root / "s2")]
+    code, out = engine.fails_to_start(*other)
+    assert code == 1 and f"data root {engine.data} is in use by dockerd with PID {engine.pid}" in out
+    assert not (engine.root / "p2").exists() and not (engine.root / "s2").exists()
+    assert engine.api("GET", "/_ping").status == 200
+
+
+def test_same_pid_file_is_refused(engine: Engine) -> None:
+    code, out = engine.fails_to_start("--data-root", str(engine.root / "data2"))
+    assert code == 1 and f"process with PID {engine.pid} is still running" in out
+    assert engine.pidfile.read_text() == str(engine.pid)
+
+
+def test_names_of_processes_are_readable(engine: Engine) -> None:
+    assert Path(f"/proc/{engine.pid}/comm").read_text() == "dockerd\n"
+    words = Path(f"/proc/{engine.pid}/cmdline").read_bytes().split(b"\0")
+    assert words[:3] == [b"dockerd", b"--data-root", bytes(engine.data)]
+
+
+def test_tree_shows_what_runs(engine: Engine) -> None:
+    engine.docker.ok("run", "-d", "--name", "tree", "-p", "127.0.0.1:8099:80", "busybox", "sleep", "600")
+    by_role = {node["role"]: node for node in nodes(engine) if node["role"] != "zygote"}
+    assert list(by_role) == ["daemon", "containerd", "proxy", "shim", "container"]
+    container = by_role["container"]
+    assert (container["name"], container["container"]) == ("sleep", "tree")
+    assert container["namespaces"] == ["ipc", "mnt", "net", "pid", "uts"]
+    assert by_role["shim"]["pid"] == container["ppid"] and by_role["shim"]["container"] == "tree"
+    assert by_role["proxy"]["ppid"] == by_role["containerd"]["ppid"] == engine.pid
+    assert all(node["pss"] > 0 and node["threads"] > 0 for node in by_role.values())
+    page = engine.api("GET", "/debug/tree.html")
+    assert page.headers["content-type"].startswith("text/html") and b'fetch("tree"' in page.body
+    engine.docker.ok("rm", "-f", "tree")
+
+
+def test_killed_containerd_comes_back(engine: Engine) -> None:
+    engine.docker.ok("run", "-d", "--name", "lives", "busybox", "sleep", "600")
+    before = engine.containerd()
+    engine.kill(before)
+    until(lambda: [pid for pid in engine.pids("docker-containerd") if pid != before], "docker-containerd is back")
+    until(lambda: engine.docker("exec", "lives", "echo", "still").out == "still\n", "its containers can be used")
+    engine.docker.ok("rm", "-f", "lives")
+
+
+def test_stacks_are_dumped_on_request(engine: Engine) -> None:
+    os.kill(engine.pid, signal.SIGUSR1)
+    for part in ("Current thread", "Task supervisor\n"):
+        until(lambda part=part: part in engine.log.read_text(), f"the log shows {part}")
+    assert "Traceback" not in engine.log.read_text()
+
+
+def test_ping_does_not_wait_for_a_stream(engine: Engine) -> None:
+    with engine.api.stream("GET", "/events"):
+        assert engine.api("GET", "/_ping").status == 200
+
+
+def test_killed_daemon_is_followed_by_one_that_adopts(fresh: Callable[..., Engine]) -> None:
+    engine = fresh(reference=False)
+    engine.docker.ok("run", "-d", "--name", "lives", "busybox", "sleep", "600")
+    containerd, shim = engine.containerd(), engine.pids("docker-containerd-shim")
+    engine.kill()
+    engine.start()
+    assert engine.containerd() == containerd and set(shim) <= set(engine.pids("docker-containerd-shim"))
+    assert engine.docker.ok("exec", "lives", "echo", "still") == "still"
+    assert engine.stop() == 0
+    assert not engine.remains() and not engine.socket.exists() and not engine.pidfile.exists()
+
+
+def test_stale_traces_do_not_stop_a_start(fresh: Callable[..., Engine]) -> None:
+    engine = fresh(start=False, reference=False)
+    engine.pidfile.write_text("1")
+    engine.exec.mkdir()
+    engine.start()
+    assert engine.pidfile.read_text() == str(engine.pid)
+    engine.kill()
+    engine.kill(engine.containerd())
+    engine.start()
+    assert engine.api("GET", "/_ping").status == 200
+
+
+def test_readiness_is_told_through_a_pipe(fresh: Callable[..., Engine]) -> None:
+    engine = fresh(start=False, reference=False)
+    for flags, word in ((["--log-level", "debug"], b"ready\n"), (["-H", "tcp://192.0.2.1:1"], b"failed: ")):
+        reading, writing = os.pipe()
+        environment = os.environ | {READY_FD: str(writing)}
+        with subprocess.Popen(
+            engine.command(*flags), pass_fds=[writing], env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as daemon:
+            os.close(writing)
+            with os.fdopen(reading, "rb") as pipe:
+                assert pipe.read().startswith(word)
+            if word == b"ready\n":
+                daemon.terminate()
+            assert daemon.wait(60) == (0 if word == b"ready\n" else 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--foo"], "unknown flag: --foo"),
+        (["--userns-remap", "default"], "--userns-remap default is not supported by this engine"),
+        (["--default-runtime", "none"], "specified default runtime 'none' does not exist"),
+        (["-H", "foo://x"], "invalid bind address format: foo://x"),
+        (["--config-file", "/nope.json"], "open /nope.json: no such file or directory"),
+    ],
+)
+def test_impossible_flags_are_one_clear_line(fresh: Callable[..., Engine], flags: list[str], text: str) -> None:
+    engine = fresh(start=False, reference=False)
+    code, out = engine.fails_to_start(*flags)
+    assert code == 1 and text in out and "Traceback" not in out
+    assert not engine.remains()
+
+
+def test_questions_need_no_daemon(fresh: Callable[..., Engine]) -> None:
+    engine = fresh(start=False, reference=False)
+    told = {"--version": "Docker version 28.", "--help": "Usage:  dockerd", "--validate": "configuration OK"}
+    for flag, text in told.items():
+        done = subprocess.run(engine.command(flag), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and text in done.stdout
+    assert not (engine.root / "exec").exists()
