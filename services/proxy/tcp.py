@@ -120,7 +120,8 @@ class End:
         self._pending = _NOTHING
         self._pipe: tuple[int, int] | None = None
         self._piped = 0
-        self._full = 0
+        self._full = False
+        """The last read filled the buffer."""
         self._small = 0
         self._ended = False
         """End of file was read."""
@@ -140,6 +141,9 @@ class End:
         self._events = events
 
     def _handle(self, events: int) -> None:
+        if events == IN:
+            self._read()
+            return
         if events & OUT or not self._events & IN:
             if not self._known and events & ~(IN | OUT):
                 self._abort()
@@ -168,12 +172,9 @@ class End:
         self._known = True
         self._count(count)
         self._write(_buffer[:count])
-        if count < BUFFER:
-            self._full = 0
-        elif self._full:
+        if count == BUFFER and self._full:
             self._start_splicing()
-        else:
-            self._full = 1
+        self._full = count == BUFFER
 
     def _write(self, data: memoryview) -> None:
         peer = self.peer
@@ -245,7 +246,7 @@ class End:
     def _stop_splicing(self) -> None:
         if self._pipe:
             _release_pipe(self._pipe, clean=not self._piped)
-        self._pipe, self._full = None, 0
+        self._pipe, self._full = None, False
 
     def _read_spliced(self, pipe: tuple[int, int]) -> None:
         try:
