@@ -6,11 +6,12 @@ goes by the time of the last line sent.
 """
 
 import asyncio
+import contextlib
 import gzip
 import io
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -35,7 +36,7 @@ def paths(path: Path) -> list[Path]:
     return [rotated[number] for number in sorted(rotated, reverse=True)] + ([path] if path.exists() else [])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Source:
     """One open file of a log and how far it is read; `rest` is the beginning of an unfinished line."""
 
@@ -62,9 +63,30 @@ def _open(path: Path) -> Source | None:
         return Source(io.BytesIO(gzip.decompress(file.read())), inode)
 
 
-async def _open_all(path: Path) -> list[Source]:
-    opened = await asyncio.to_thread(lambda: [_open(each) for each in paths(path)])
-    return [each for each in opened if each]
+class Files:
+    """The open files of a log; all are closed at the end of the block, each at the latest then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: list[Source] = []
+
+    async def open(self) -> list[Source]:
+        """All that exist now, oldest first."""
+        opened = await asyncio.to_thread(lambda: [_open(each) for each in paths(self.path)])
+        sources = [each for each in opened if each]
+        self._open += sources
+        return sources
+
+    def close(self, sources: Iterable[Source]) -> None:
+        for source in sources:
+            source.file.close()
+            self._open.remove(source)
+
+    def __enter__(self) -> "Files":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close(list(self._open))
 
 
 def _skip_to_tail(sources: list[Source], wanted: int) -> list[Source]:
@@ -98,6 +120,19 @@ def last_lines(file: BinaryIO, wanted: int) -> tuple[int, int]:
     return 0, found + (end > 0)
 
 
+def _final(sources: list[Source]) -> bytes:
+    """The last line there is, without moving the place in its file."""
+    for source in reversed(sources):
+        before = source.file.tell()
+        place, found = last_lines(source.file, 1)
+        source.file.seek(place)
+        line = source.file.read() if found else b""
+        source.file.seek(before)
+        if line:
+            return line.rstrip(b"\n")
+    return b""
+
+
 def _newlines_backwards(block: bytes) -> Iterator[int]:
     offset = block.rfind(b"\n")
     while offset >= 0:
@@ -107,40 +142,51 @@ def _newlines_backwards(block: bytes) -> Iterator[int]:
 
 async def read(path: Path, query: Query, ended: "asyncio.Future[Any] | None") -> AsyncIterator[bytes]:
     """The log as `query` wants it. It is followed until `ended` is done; None reads what is there."""
-    watch = Watch(path.parent) if ended is not None else None
-    sources = await _open_all(path)
-    try:
-        if query.tail >= 0:
-            sources = _skip_to_tail(sources, query.tail)
-        last = b""
-        for source in sources:
-            for lines in source.lines():
-                last = lines[-1] if lines else last
-                yield queries.render(lines, query)
-                await asyncio.sleep(0)
-        if watch is not None and ended is not None:
-            follower = _Follower(path, query, sources[-1] if sources else None, last)
-            async for chunk in follower.run(watch, ended):
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(contextlib.closing(Watch(path.parent))) if ended is not None else None
+        files = stack.enter_context(Files(path))
+        reader = _Reader(files, query)
+        try:
+            async for chunk in reader.past():
                 yield chunk
-    except queries.Past as past:
-        yield past.output
-    finally:
-        if watch:
-            watch.close()
-        for source in sources:
-            source.file.close()
+            if watch is not None and ended is not None:
+                async for chunk in reader.follow(watch, ended):
+                    yield chunk
+        except queries.Past as past:
+            yield past.output
 
 
-class _Follower:
-    """Reads on as the log grows and is rotated."""
+class _Reader:
+    """Reads to the end of what is there, then on as the log grows and is rotated."""
 
-    def __init__(self, path: Path, query: Query, source: Source | None, last: bytes) -> None:
-        self._path = path
+    def __init__(self, files: Files, query: Query) -> None:
+        self._files = files
         self._query = query
-        self._source = source
-        self._last = last
+        self._source: Source | None = None
+        """The file that was being written when it was opened."""
+        self._last = b""
+        """The last line seen: where it was is found again by its time."""
 
-    async def run(self, watch: Watch, ended: "asyncio.Future[Any]") -> AsyncIterator[bytes]:
+    async def past(self) -> AsyncIterator[bytes]:
+        sources = await self._files.open()
+        if self._query.tail >= 0:
+            sources = _skip_to_tail(sources, self._query.tail)
+        if self._query.tail == 0:
+            self._last = _final(sources)
+        for source in sources:
+            async for chunk in self._lines(source, self._query):
+                yield chunk
+            if source is not sources[-1]:
+                self._files.close([source])
+        self._source = sources[-1] if sources else None
+
+    async def _lines(self, source: Source, query: Query) -> AsyncIterator[bytes]:
+        for lines in source.lines():
+            self._last = lines[-1] if lines else self._last
+            yield queries.render(lines, query)
+            await asyncio.sleep(0)
+
+    async def follow(self, watch: Watch, ended: "asyncio.Future[Any]") -> AsyncIterator[bytes]:
         ended.add_done_callback(lambda _: watch.poke())
         while True:
             over = ended.done()
@@ -155,10 +201,8 @@ class _Follower:
         while True:
             rotated = self._rotated()  # asked first: what was written before the rotation is then all there
             if self._source:
-                for lines in self._source.lines():
-                    self._last = lines[-1] if lines else self._last
-                    yield queries.render(lines, self._query)
-                    await asyncio.sleep(0)
+                async for chunk in self._lines(self._source, self._query):
+                    yield chunk
             if not rotated:
                 return
             async for chunk in self._advance():
@@ -166,33 +210,31 @@ class _Follower:
 
     def _rotated(self) -> bool:
         try:
-            current = self._path.stat().st_ino
+            current = self._files.path.stat().st_ino
         except FileNotFoundError:
             return False  # between the two renames of a rotation
         return self._source is None or current != self._source.inode
 
     async def _advance(self) -> AsyncIterator[bytes]:
         """Go on behind the file that was just finished; files in between are sent whole."""
-        sources = await _open_all(self._path)
+        sources = await self._files.open()
+        done, query = self._source, self._query
+        inodes = [each.inode for each in sources]
+        if done and done.inode in inodes:
+            place = inodes.index(done.inode) + 1
+            self._files.close(sources[:place])
+            sources = sources[place:]
+        elif done:
+            query = replace(query, since=max(query.since, _time(self._last) + 1))
         if not sources:
             return
-        inodes = [each.inode for each in sources]
-        query = self._query
-        if self._source and self._source.inode in inodes:
-            sources = sources[inodes.index(self._source.inode) + 1:]
-        elif self._source:
-            query = replace(query, since=max(query.since, _time(self._last) + 1))
-        if self._source:
-            self._source.file.close()
-        for source in sources[:-1]:
-            for lines in source.lines():
-                yield queries.render(lines, query)
-            source.file.close()
-        self._source = sources[-1] if sources else self._source
-        if query is not self._query and self._source:
-            for lines in self._source.lines():
-                self._last = lines[-1] if lines else self._last
-                yield queries.render(lines, query)
+        if done:
+            self._files.close([done])
+        for source in sources:
+            async for chunk in self._lines(source, query):
+                yield chunk
+        self._files.close(sources[:-1])
+        self._source = sources[-1]
 
 
 def _time(line: bytes) -> int:
