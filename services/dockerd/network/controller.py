@@ -24,6 +24,7 @@ from services.dockerd.network.endpoint import Endpoint, link_name
 from services.dockerd.network.firewall import rules
 from services.dockerd.network.firewall.iptables import Firewall
 from services.dockerd.network.forwarding import Forwarding
+from services.dockerd.network.hosts import Record
 from services.dockerd.network.ipam import mac_address
 from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.publisher import Publisher
@@ -86,7 +87,8 @@ class Controller:
         try:
             self.records.save(sandbox)
             if not request.shared_container:
-                await self.in_thread(lambda: self._make(sandbox, request))
+                links = neighbours.links_of(request, list(self.sandboxes.values()))
+                await self.in_thread(lambda: self._make(sandbox, request, links))
         except BaseException:
             await self.release(request.container_id)
             raise
@@ -261,10 +263,10 @@ class Controller:
             raise
         return endpoints
 
-    def _make(self, sandbox: Sandbox, request: Request) -> None:
+    def _make(self, sandbox: Sandbox, request: Request, links: list[Record]) -> None:
         """In a thread: the namespace and the files."""
         default = self.networks.get("bridge")
-        files.write(sandbox, request, self.config, str(default.gateway or ""))
+        files.write(sandbox, request, self.config, str(default.gateway or ""), links)
         if sandbox.netns_path:
             path = Path(sandbox.netns_path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

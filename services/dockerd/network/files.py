@@ -12,14 +12,16 @@ from services.dockerd.network.sandbox import Sandbox
 HOSTS: Path = Path("/etc/hosts")
 
 
-def write(sandbox: Sandbox, request: Request, config: NetworkConfig, gateway: str) -> None:
+def write(
+    sandbox: Sandbox, request: Request, config: NetworkConfig, gateway: str, links: Sequence[hosts.Record] = ()
+) -> None:
     """All three, anew for each start; in place, since a bind mount holds the file, not its name."""
     host = request.host
     on_host = sandbox.mode == "host"
     hostname = request.hostname or (socket.gethostname() if on_host else request.container_id[:12])
     full = f"{hostname}.{request.domainname}" if request.domainname and not on_host else hostname
     sandbox.hostname_path.write_text(full + "\n")
-    extra = hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ip or gateway)
+    extra = [*hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ip or gateway), *links]
     if on_host:
         sandbox.hosts_path.write_text(_read(HOSTS) + hosts.render(extra))
     else:

@@ -83,7 +83,12 @@ def _prepare(controller: "Controller") -> None:
         bridge.plan_default(default, config)
     for network in bridges(controller):
         network.open_pool()
-        bridge.ensure(network, route_localnet=not config.userland_proxy)
+        try:
+            bridge.ensure(network, route_localnet=not config.userland_proxy)
+        except (EngineError, OSError) as error:
+            if network.predefined:
+                raise
+            log.error("network cannot be used network=%s error=%s", network.name, error)
     if default.pool and config.default_gateway:
         _use_gateway(default, config.default_gateway)
 

@@ -1,7 +1,8 @@
 """On a network of the user's, containers know one another by name: through their hosts files, which outlive dockerd."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from protos.errdefs import Conflict
 from services.dockerd.network import files
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.hosts import Record
@@ -15,6 +16,21 @@ def names_of(request: Request, target: Target) -> list[str]:
     if network.predefined:
         return []
     return list(dict.fromkeys([request.name, *(asked.Aliases or ()), request.container_id[:12], request.hostname]))
+
+
+def links_of(request: Request, others: Sequence[Sandbox]) -> list[Record]:
+    """HostConfig.Links, `name:alias`: what the old way of naming a neighbour on the default bridge asks for."""
+    records: list[Record] = []
+    by_name = {each.name: each for each in others} | {each.container_id: each for each in others}
+    for link in request.host.Links or ():
+        name, _, alias = link.partition(":")
+        name, alias = name.lstrip("/"), alias.rpartition("/")[2] or name.lstrip("/")
+        other = by_name.get(name)
+        address = next((end.address for end in other.endpoints if end.address), None) if other else None
+        if other is None or address is None:
+            raise Conflict(f"Cannot link to a non running container: /{name} AS /{request.name}/{alias}")
+        records.append(Record(str(address), f"{alias} {other.container_id[:12]} {other.name}"))
+    return records
 
 
 def meet(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox]) -> None:
