@@ -1,6 +1,7 @@
 """Runs garbage collection: soon after something was deleted, or at once when a caller waits for it."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ log = logging.getLogger("gc")
 
 QUIET: Final = 5.0
 """Seconds after a deletion until its leftovers are collected."""
+EXPIRY: Final = 3600.0
+"""Seconds until leases that have run out are noticed though nothing was deleted."""
 INGEST_LIFE: Final = 24 * 3600 * 10**9
 """Nanoseconds that an ingest nobody holds may lie untouched."""
 
@@ -35,6 +38,8 @@ class Collector:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Begin with what clients of the last life left behind."""
+        self._deleted.set()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -48,7 +53,8 @@ class Collector:
 
     async def _run(self) -> None:
         while True:
-            await self._deleted.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._deleted.wait(), EXPIRY)
             await asyncio.sleep(QUIET)
             try:
                 await self.collect()

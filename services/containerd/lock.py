@@ -26,6 +26,8 @@ def claim_address(address: str) -> None:
     """Make way for a socket at `address`; AlreadyExists where somebody answers there."""
     path = Path(address)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists() and not path.is_socket():
+        raise errdefs.AlreadyExists(f"address {address} is a file and no socket; it is left alone")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(address)

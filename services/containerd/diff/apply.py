@@ -37,15 +37,16 @@ _MAX_TIME: Final = 2**34 * 10**9
 
 
 def apply(root: Path, chunks: Iterable[bytes], *, overlay: bool = False, parents: Sequence[Path] = ()) -> list[bytes]:
-    """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them.
+    """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them, b"." too.
 
     With `overlay` the tree is an upper layer: whiteouts become what overlayfs understands, implied directories look
     like those of `parents`, the nearest first. Without, whiteouts remove. Blocks. InvalidArgument for a bad archive.
     """
     place = Place(root, overlay=overlay, parents=parents)
     try:
-        _Applier(place).run(Reader(iter(chunks)))
-        return place.implied
+        applier = _Applier(place)
+        applier.run(Reader(iter(chunks)))
+        return place.implied if applier.named_root else [*place.implied, b"."]
     except TarError as error:
         raise errdefs.InvalidArgument(f"layer is refused: {error}") from error
     except OSError as error:
@@ -61,6 +62,7 @@ class _Applier:
         self.place = place
         self._times: dict[bytes, int] = {}
         """Directories get their times at the end, when nothing is put into them any more."""
+        self.named_root = False
         self._unpacked: set[bytes] = set()
         """What this layer brought, which its own whiteouts do not hide; kept only where whiteouts remove."""
 
@@ -91,6 +93,7 @@ class _Applier:
                 raise TarError("the root of a layer must be a directory")
             self._attributes(self.place.directory(path), entry)
             self._times[path] = entry.mtime
+            self.named_root = True
             return
         parent, name = self.place.parent(path)
         if entry.kind == FILE:

@@ -1,8 +1,10 @@
 """Writes the difference between two trees as a layer: from an overlay's upper directory, or by walking both.
 
-The layer holds what was added or changed, with the directories above it, and whiteouts for what is gone.
+The layer holds what was added or changed, with the directories above it, and whiteouts for what is gone. The trees may
+change while they are read: what goes is left out.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -45,8 +47,7 @@ def tree_layer(old: Path | None, new: Path) -> Iterator[bytes]:
 
 
 def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
-    for entry in _sorted(directory):
-        facts = entry.stat(follow_symlinks=False)
+    for entry, facts in _sorted(directory):
         name = prefix + os.fsencode(entry.name)
         if whiteout.is_device(facts):
             yield archive.whiteout(name)
@@ -62,11 +63,10 @@ def _tree(archive: "_Archive", old: str | None, new: str, prefix: bytes) -> Iter
     """Changes below a directory that both trees have, or that is new where `old` is None."""
     before = {entry.name: entry for entry in os.scandir(old)} if old else {}
     now = _sorted(new)
-    for gone in sorted(before.keys() - {entry.name for entry in now}):
+    for gone in sorted(before.keys() - {entry.name for entry, _ in now}):
         yield archive.whiteout(prefix + os.fsencode(gone))
-    for entry in now:
+    for entry, facts in now:
         name = prefix + os.fsencode(entry.name)
-        facts = entry.stat(follow_symlinks=False)
         match = before.get(entry.name)
         is_directory = stat.S_ISDIR(facts.st_mode)
         earlier = match.path if match and is_directory and match.is_dir(follow_symlinks=False) else None
@@ -111,18 +111,23 @@ class _Archive:
             return
         entry = _entry(name, kind, facts)
         identity = (facts.st_dev, facts.st_ino)
-        if kind != DIRECTORY and facts.st_nlink > 1:
-            if identity in self._links:
-                entry.kind, entry.link, entry.size = HARDLINK, self._links[identity], 0
-                yield header(entry)
-                return
+        shared = kind != DIRECTORY and facts.st_nlink > 1
+        if shared and identity in self._links:
+            entry.kind, entry.link, entry.size = HARDLINK, self._links[identity], 0
+            yield header(entry)
+            return
+        try:
+            if kind == SYMLINK:
+                entry.link = os.fsencode(Path(path).readlink())
+            entry.xattrs = _xattrs(path)
+            contents = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) if kind == FILE else None
+        except FileNotFoundError:
+            return  # gone since its directory was read
+        if shared:
             self._links[identity] = name
-        if kind == SYMLINK:
-            entry.link = os.fsencode(Path(path).readlink())
-        entry.xattrs = _xattrs(path)
         yield header(entry)
-        if kind == FILE:
-            yield from _contents(path, entry.size)
+        if contents is not None:
+            yield from _contents(contents, entry.size)
 
     def whiteout(self, name: bytes) -> bytes:
         head, slash, base = name.rpartition(b"/")
@@ -147,9 +152,8 @@ def _empty(name: bytes) -> Entry:
     return Entry(name=name, kind=FILE, mode=0, uid=0, gid=0, size=0, mtime=0)
 
 
-def _contents(path: str, size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes, as the header said, whatever happens to the file meanwhile."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _contents(descriptor: int, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes, as the header said, whatever happens to the file meanwhile; closes it."""
     try:
         left = size
         while left:
@@ -161,8 +165,14 @@ def _contents(path: str, size: int) -> Iterator[bytes]:
     yield padding(size)
 
 
-def _sorted(directory: str) -> "list[os.DirEntry[str]]":
-    return sorted(os.scandir(directory), key=lambda entry: entry.name)
+def _sorted(directory: str) -> "list[tuple[os.DirEntry[str], os.stat_result]]":
+    """What lies in a directory, by name; without what goes while we look."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(directory):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((entry, entry.stat(follow_symlinks=False)))
+    return sorted(found, key=lambda it: it[0].name)
 
 
 def _xattrs(path: str) -> dict[str, bytes]:

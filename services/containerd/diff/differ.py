@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ class Differ:
         try:
             stream = LayerStream(descriptor, info.size, info.digest)
             try:
-                await threads.run(self._unpack, stream, mounts, sync)
+                await threads.run_stoppable(stream.stop, self._unpack, stream, mounts, sync)
             finally:
                 await threads.run(stream.close)
             return Descriptor(media_type=PLAIN, digest=stream.digest, size=stream.size)
@@ -82,7 +83,7 @@ class Differ:
 
     def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
         names = apply(place.path, stream, overlay=place.upper, parents=place.parents)
-        if place.upper and not place.parents:
+        if names and place.upper and not place.parents:
             implied.record(place.path, names)
         if sync:
             root = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -100,7 +101,8 @@ class Differ:
         ingest = await self._content.writer(namespace, ref, 0, "", lease)
         try:
             ingest.restart()
-            plain = await threads.run(self._pack, ingest, wanted, _OUTPUT[media_type])
+            stopped = threading.Event()
+            plain = await threads.run_stoppable(stopped.set, self._pack, ingest, wanted, _OUTPUT[media_type], stopped)
             labels = {**wanted.labels, UNCOMPRESSED: plain}
             digest, size = ingest.digest, ingest.offset
             try:
@@ -112,12 +114,14 @@ class Differ:
             ingest.close()
             raise
 
-    def _pack(self, ingest: Ingest, wanted: Comparison, kind: str) -> str:
+    def _pack(self, ingest: Ingest, wanted: Comparison, kind: str, stopped: threading.Event) -> str:
         """Write the compressed layer into the ingest; the digest of the plain one."""
         plain = hashlib.sha256()
         packed = compressor(kind)
         with self._layer(wanted) as pieces:
             for batch in _batches(pieces):
+                if stopped.is_set():
+                    raise errdefs.Canceled("comparing was cancelled")
                 plain.update(batch)
                 ingest.append(packed.compress(batch))
         ingest.append(packed.flush())

@@ -58,8 +58,10 @@ def imitate(target: int, name: bytes, parents: Sequence[Path]) -> None:
             continue
         try:
             found = linux.openat2(source, os.fsdecode(name), _DIRECTORY, _BENEATH)
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError:  # a whiteout, or no directory: what lies further down is hidden
+            return
         finally:
             os.close(source)
         try:

@@ -45,6 +45,8 @@ class LayerStream:
     def __iter__(self) -> Iterator[bytes]:
         while True:
             chunk = self._chunks.get()
+            if self._stopped:
+                raise errdefs.Canceled("unpacking was cancelled")
             if chunk is None:
                 return
             if isinstance(chunk, Exception):
@@ -65,10 +67,14 @@ class LayerStream:
         self._threads[1].join()
         return f"sha256:{self._hash.hexdigest()}"
 
-    def close(self) -> None:
-        """End the threads, wherever they are; the descriptor is the caller's again."""
+    def stop(self) -> None:
+        """Let whoever iterates fail with Canceled, and the threads end soon."""
         self._stopped = True
         self._room.release(_AHEAD)
+
+    def close(self) -> None:
+        """End the threads, wherever they are; the descriptor is the caller's again."""
+        self.stop()
         for thread in self._threads:
             thread.join()
 

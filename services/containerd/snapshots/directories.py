@@ -1,8 +1,10 @@
 """Numbered directories below one root, removed in two steps: out of sight at once, from the disk later."""
 
+import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,16 +41,22 @@ class Directories:
 
 
 def disk_usage(root: Path) -> tuple[int, int]:
-    """Bytes on disk and inodes of a tree, a hard-linked file counted once."""
+    """Bytes on disk and inodes of a tree, a hard-linked file counted once. What goes meanwhile is not counted."""
     facts = root.stat()
     size, seen = facts.st_blocks * 512, {(facts.st_dev, facts.st_ino)}
     pending = [str(root)]
     while pending:
-        for entry in os.scandir(pending.pop()):
-            facts = entry.stat(follow_symlinks=False)
+        for entry, facts in _entries(pending.pop()):
             if (facts.st_dev, facts.st_ino) not in seen:
                 seen.add((facts.st_dev, facts.st_ino))
                 size += facts.st_blocks * 512
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
     return size, len(seen)
+
+
+def _entries(directory: str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry, entry.stat(follow_symlinks=False)

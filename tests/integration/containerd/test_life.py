@@ -92,6 +92,15 @@ class TestRefusals:
         assert b"is served by another process" in done.stderr
         assert ours.ok("version")
 
+    def test_address_that_is_a_file_is_left_alone(self, ours: Daemon) -> None:
+        place = ours.home / "file"
+        place.write_text("precious")
+        command = [PROGRAM, "--root", ours.home / "r2", "--state", ours.home / "s2", "--address", place]
+        done = subprocess.run(command, capture_output=True, timeout=START)
+        assert done.returncode == 1
+        assert b"no socket" in done.stderr
+        assert place.read_text() == "precious"
+
     def test_long_address_is_refused(self, tmp_path: Path) -> None:
         done = subprocess.run([PROGRAM, "--address", tmp_path / ("x" * 108)], capture_output=True, timeout=START)
         assert done.returncode == 2

@@ -86,8 +86,11 @@ class TestEntries:
         assert (root / "s").stat().st_blocks * 512 < 1048576
 
     def test_missing_parents_are_made(self, root: Path) -> None:
-        assert unpack(root, Builder().add("a/b/f", b"x").add("a/c", b"y")) == [b"a", b"a/b"]
+        assert unpack(root, Builder().add("a/b/f", b"x").add("a/c", b"y")) == [b"a", b"a/b", b"."]
         assert (root / "a/b/f").read_text() == "x"
+
+    def test_named_directories_are_not_implied(self, root: Path) -> None:
+        assert unpack(root, Builder().directory("./").directory("a").add("a/f")) == []
 
     def test_later_entry_replaces_earlier(self, root: Path) -> None:
         unpack(

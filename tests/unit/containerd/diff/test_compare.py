@@ -114,3 +114,15 @@ def test_sockets_are_left_out(tmp_path: Path) -> None:
     tree.mkdir()
     os.mknod(tree / "socket", stat.S_IFSOCK | 0o600)
     assert names(layer(None, tree)) == []
+
+
+def test_tree_may_change_while_it_is_read(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in "abc":
+        (tree / name).mkdir(parents=True)
+        (tree / name / "f").write_text(name)
+    pieces = tree_layer(None, tree)
+    first = next(pieces)
+    subprocess.run(["rm", "-r", str(tree / "b"), str(tree / "c/f")], check=True)
+    (tree / "a/f").write_text("longer than before")
+    assert [name for name in names(first + b"".join(pieces)) if name != "b"] == ["a", "a/f", "c"]
