@@ -11,7 +11,6 @@ import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -30,6 +29,7 @@ from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.publisher import Publisher
 from services.dockerd.network.request import Request, Target, default_gateway_first, mode_of, targets
 from services.dockerd.network.sandbox import Records, Sandbox
+from services.dockerd.network.threads import Threads
 
 __all__ = ["Controller", "Notify", "Request"]
 
@@ -39,7 +39,6 @@ T = TypeVar("T")
 Notify = Callable[[str, str, dict[str, str]], None]
 """Told of `connect`, `disconnect`, `create`, `destroy` of a network: action, network id, attributes of the event."""
 
-THREADS: Final = 4
 LINK_GONE: Final = 1.0
 """Seconds a veth pair has to vanish with its namespace before it is deleted by name."""
 
@@ -54,12 +53,12 @@ class Controller:
         self.records = Records(config.exec_root / "network")
         self.sandboxes: dict[str, Sandbox] = {}
         self.requests: dict[str, Request] = {}
-        self.firewall = Firewall(config.iptables)
+        self._threads = Threads()
+        self.firewall = Firewall(config.iptables, self._threads)
         self.forwarding = Forwarding(config.exec_root / "network" / "forwarding")
-        self.publisher = Publisher(config, self.firewall, self.spawn, self._proxy_died)
+        self.publisher = Publisher(config, self.firewall, self._threads, self.spawn, self._proxy_died)
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._threads = ThreadPoolExecutor(THREADS, "network")
 
     async def start(self, live: Collection[Request]) -> None:
         """Make the default bridge, forwarding and chains; adopt the sandboxes of `live`, release all others."""
@@ -68,7 +67,7 @@ class Controller:
     async def stop(self, *, keep: bool = False) -> None:
         """End. Everything of ours goes from the host, unless `keep` (live restore) leaves it for the next dockerd."""
         await life.stop(self, keep=keep)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     # a container's start and end
 
@@ -160,7 +159,7 @@ class Controller:
     # for life.py and custom.py too
 
     def in_thread(self, action: Callable[[], T]) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, action)
+        return self._threads.run(action)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

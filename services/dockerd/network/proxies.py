@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from protos.binding import Binding, parse
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.foreign import Foreign, bindings_of
 from services.dockerd.network.portmap import Published
+from services.dockerd.network.threads import Threads
 from services.dockerd.network.zygote import Zygote
 
 log = logging.getLogger("proxy")
@@ -49,12 +51,13 @@ class Found:
 
 
 class Proxies:
-    def __init__(self, config: NetworkConfig, on_death: Callable[[str], None]) -> None:
+    def __init__(self, config: NetworkConfig, threads: Threads, on_death: Callable[[str], None]) -> None:
+        self._threads = threads
         self._directory = config.exec_root / "proxy"
         self._on_death = on_death
         self._processes: dict[str, list[Process]] = {}
         self._foreign = Foreign(config.userland_proxy_path) if config.userland_proxy_path else None
-        self._zygote = Zygote()
+        self._zygote = Zygote(threads)
 
     async def warm_up(self) -> None:
         """Make the next start a quick one."""
@@ -66,7 +69,7 @@ class Proxies:
         try:
             if self._foreign:
                 for each in published:
-                    pid = await asyncio.to_thread(self._foreign.spawn, each)
+                    pid = await self._threads.run(partial(self._foreign.spawn, each))
                     self._watch(container_id, pid, (each.binding,))
             elif published:
                 pid = await self._fork(container_id, published)

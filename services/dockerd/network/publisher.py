@@ -7,6 +7,7 @@ so the ports are given back in the background; whoever wants one of them meanwhi
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from protos.binding import Binding
@@ -21,6 +22,7 @@ from services.dockerd.network.ports import Wish, overlap, wishes
 from services.dockerd.network.proxies import Proxies
 from services.dockerd.network.request import Request
 from services.dockerd.network.sandbox import Sandbox
+from services.dockerd.network.threads import Threads
 
 log = logging.getLogger("network")
 
@@ -29,17 +31,23 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 class Publisher:
     def __init__(
-        self, config: NetworkConfig, firewall: Firewall, spawn: Spawn, on_death: Callable[[str], None]
+        self,
+        config: NetworkConfig,
+        firewall: Firewall,
+        threads: Threads,
+        spawn: Spawn,
+        on_death: Callable[[str], None],
     ) -> None:
         self.config = config
         self.firewall = firewall
-        self.proxies = Proxies(config, on_death)
+        self.proxies = Proxies(config, threads, on_death)
         self.portmap = PortMap(listening=config.userland_proxy)
+        self._threads = threads
         self._spawn = spawn
         self._reserved: dict[str, list[Published]] = {}
         """Ports held without a proxy."""
         self._ending: dict[str, tuple[asyncio.Task[None], list[Binding]]] = {}
-        self._flows = Flows(spawn)
+        self._flows = Flows(threads, spawn)
 
     async def publish(self, sandbox: Sandbox, endpoint: Endpoint, net: rules.Bridge, request: Request) -> None:
         """Publish all that a container asks for. Docker's errors: "port is already allocated" and others."""
@@ -53,7 +61,7 @@ class Publisher:
             endpoint.bindings = [each.binding for each in published]
             await self._expose(sandbox, endpoint, net, published)
         except PortInUse as error:
-            who = await asyncio.to_thread(holder.describe, error.protocol, error.port)
+            who = await self._threads.run(partial(holder.describe, error.protocol, error.port))
             raise _not_exposed(sandbox, endpoint, f"{error}{who}") from error
         except (EngineError, OSError) as error:
             raise _not_exposed(sandbox, endpoint, str(error)) from error
@@ -135,7 +143,8 @@ class Publisher:
 class Flows:
     """UDP flows to be forgotten, all that wait in one pass: the kernel walks its whole table for each."""
 
-    def __init__(self, spawn: Spawn) -> None:
+    def __init__(self, threads: Threads, spawn: Spawn) -> None:
+        self._threads = threads
         self._spawn = spawn
         self._waiting: set[Binding] = set()
         self._busy = False
@@ -152,7 +161,7 @@ class Flows:
                 ports = {each.host_port for each in self._waiting}
                 addresses = {each.container_ip for each in self._waiting}
                 self._waiting.clear()
-                await asyncio.to_thread(conntrack.forget_udp, ports, addresses)
+                await self._threads.run(partial(conntrack.forget_udp, ports, addresses))
         except OSError as error:
             log.warning("UDP flows stay tracked error=%s", error)
         finally:

@@ -9,11 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from protos.errdefs import Unavailable
 from services.dockerd.network.portmap import Published
+from services.dockerd.network.threads import Threads
 
 log = logging.getLogger("proxy")
 
@@ -24,7 +26,8 @@ P_PIDFD: Final = 3
 
 
 class Zygote:
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
         self._channel: socket.socket | None = None
         self._pidfd = -1
         self._turn = asyncio.Lock()
@@ -39,9 +42,9 @@ class Zygote:
         """Pid of a new proxy that has these sockets."""
         async with self._turn:
             for last in (False, True):
-                channel = self._ensure()
+                ask = partial(_ask, self._ensure(), container_id, control_path, control, published)
                 try:
-                    return await asyncio.to_thread(_ask, channel, container_id, control_path, control, published)
+                    return await self._threads.run(ask)
                 except OSError as error:
                     self._drop()
                     if last:

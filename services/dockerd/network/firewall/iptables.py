@@ -12,6 +12,7 @@ from typing import Final
 from protos.errdefs import EngineError
 from services.dockerd.network import command
 from services.dockerd.network.firewall.rules import CHAINS, USER, Rule
+from services.dockerd.network.threads import Threads
 
 log = logging.getLogger("firewall")
 
@@ -24,7 +25,8 @@ Lines = dict[str, list[str]]
 
 
 class Firewall:
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, threads: Threads) -> None:
+        self._threads = threads
         self.enabled = enabled
         self.wanted: dict[Rule, None] = {}
         self._adding: dict[Rule, None] = {}
@@ -59,14 +61,14 @@ class Firewall:
             async with self._turn:
                 self._adding.clear()
                 self._removing.clear()
-                await asyncio.to_thread(self._mend, ours, policy)
+                await self._threads.run(lambda: self._mend(ours, policy))
 
     async def clear(self, policy: str = "") -> None:
         """Take out all that is wanted, and our chains if they are empty then."""
         if self.enabled:
             async with self._turn:
                 gone, self.wanted = self.wanted, {}
-                await asyncio.to_thread(_clear, gone, policy)
+                await self._threads.run(lambda: _clear(gone, policy))
 
     async def _commit(self, rules: dict[Rule, None]) -> None:
         """Whoever comes first takes along what others have queued meanwhile."""
@@ -78,10 +80,10 @@ class Firewall:
             if not adding and not removing:
                 return
             try:
-                await asyncio.to_thread(_restore, changes(adding, removing))
+                await self._threads.run(lambda: _restore(changes(adding, removing)))
             except EngineError as error:
                 log.warning("rules differ from what was expected, comparing them error=%s", error)
-                await asyncio.to_thread(self._mend, lambda rule: rule in removing)
+                await self._threads.run(lambda: self._mend(lambda rule: rule in removing))
 
     def _mend(self, ours: Callable[[Rule], bool], policy: str = "") -> None:
         present = parse(command.run(SAVE))
