@@ -5,10 +5,12 @@ Built once the daemon is ready, since FastAPI costs more to import than all the 
 
 import logging
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -32,36 +34,65 @@ def build(engine: "Engine | None", routers: list[APIRouter]) -> ASGIApp:
     """The ASGI application over `engine`, serving `routers` in their order."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.engine = engine
-    for router in routers:
-        app.include_router(router)
+    app.router = table = Table(routers)
     app.add_exception_handler(EngineError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crashed)
-    return Versions(app)
+    return Versions(app, table)
+
+
+class Table(APIRouter):
+    """All routes by method and first part of the path: to ask each of a hundred in turn takes 0.2 ms."""
+
+    def __init__(self, routers: list[APIRouter]) -> None:
+        super().__init__(redirect_slashes=False)
+        self._index: defaultdict[tuple[str, str], list[APIRoute]] = defaultdict(list)
+        for route in (route for router in routers for route in router.routes):
+            assert isinstance(route, APIRoute)
+            for method in route.methods or ():
+                self._index[method, first_part(route.path)].append(route)
+
+    def find(self, scope: Scope) -> tuple[APIRoute | None, Scope]:
+        """The route that answers, and what it adds to the scope."""
+        for route in self._index.get((scope["method"], first_part(scope["path"])), ()):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return route, found
+        return None, {}
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, found = self.find(scope)
+        if route is None:
+            raise HTTPException(404)
+        scope.update(found)
+        await route.handle(scope, receive, send)
+
+
+def first_part(path: str) -> str:
+    """`containers` of `/containers/json`."""
+    return path[1:].partition("/")[0]
 
 
 class Versions:
     """Takes the version out of the path: `scope["version"]`, and Docker's refusal of one that is not spoken."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp, table: Table) -> None:
         self.app = app
+        self.table = table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         scope["version"] = NEWEST
         if found := _VERSIONED.fullmatch(path):
-            path = scope["path"] = found[2]
+            scope["path"] = found[2]
             problem = refusal(found[1])
-            if problem and self._known(scope):
+            if problem and self.table.find(scope)[0]:
                 return await reply.error(problem, 400)(scope, receive, send)
             scope["version"] = parse_version(found[1])
         await self.app(scope, receive, send)
         return None
-
-    def _known(self, scope: Scope) -> bool:
-        return any(route.matches(scope)[0] is Match.FULL for route in self.app.routes)
 
 
 def parse_version(text: str) -> Version:
