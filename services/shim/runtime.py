@@ -76,6 +76,9 @@ class Runtime:
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.native = Path(settings.binary).name in NATIVE
 
+    def close(self) -> None:
+        os.close(self._null)
+
     async def create(
         self, pid_file: Path, stdio: Stdio | None, console: str | None, prepare: Callable[[], None] | None
     ) -> None:

@@ -10,13 +10,14 @@ import gc
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from services.shim import cleanup, life, linux, warm
+from services.shim import cleanup, life, linux, rehearsal, warm
 from services.shim.config import PROGRAM, Config, command_line
 from services.shim.fork import fork_sibling
 from services.shim.log import setup
@@ -24,6 +25,8 @@ from services.shim.title import set_title
 
 log = logging.getLogger("zygote")
 
+_IDLE: Final = 1.0
+"""Seconds without a request after which there is time to rehearse."""
 _LIMIT: Final = 1 << 16
 
 
@@ -39,9 +42,11 @@ def main(channel: socket.socket) -> int:
     signal.signal(signal.SIGUSR1, life.dump_stacks)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C means docker-containerd, which ends us
     warm.run()
-    gc.collect()
-    gc.freeze()
+    _settle()
     channel.send(b'{"ready": true}')
+    if not _asked(channel, _IDLE):
+        rehearsal.play(lambda: _asked(channel, 0))
+        _settle()
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
         if not data:
@@ -50,6 +55,16 @@ def main(channel: socket.socket) -> int:
             channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
         except BrokenPipeError:
             return 0
+
+
+def _asked(channel: socket.socket, seconds: float) -> bool:
+    return bool(select.select([channel], [], [], seconds)[0])
+
+
+def _settle() -> None:
+    """What lives now lives as long as the process: the collector of a shim leaves its pages alone."""
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(data: bytes, descriptors: list[int], channel: socket.socket) -> dict[str, Any]:
