@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from google.protobuf.message import Message
 
-from services.shim import linux
+from services.shim import linux, metrics
 from services.shim.loop import Loop
 
 _FREEZE_STEPS: Final = 100
@@ -154,8 +154,6 @@ class V1:
                 self._state.write_text("THAWED")
 
     def metrics(self) -> Message:
-        from services.shim import metrics  # loaded by those who are asked
-
         return metrics.v1(self._paths)
 
     def watch_oom(self, loop: Loop, callback: Callable[[], object]) -> Oom:
@@ -201,8 +199,6 @@ class V2:
         """Nothing to do: a frozen process of version 2 dies of SIGKILL."""
 
     def metrics(self) -> Message:
-        from services.shim import metrics  # loaded by those who are asked
-
         return metrics.v2(self._group)
 
     def watch_oom(self, loop: Loop, callback: Callable[[], object]) -> Oom:

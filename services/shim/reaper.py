@@ -50,9 +50,7 @@ class Reaper:
                 signal.signal(number, signal.SIG_DFL)
         loop.on_signal(signal.SIGCHLD, self.reap)
 
-    def spawn(
-        self, argv: list[str], stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
-    ) -> Child:
+    def spawn(self, argv: list[str], stdio: tuple[int, int, int]) -> Child:
         """Start a program, found in $PATH, with nothing of ours but the three descriptors.
 
         OSError where it cannot be executed.
@@ -60,7 +58,7 @@ class Reaper:
         linux.close_on_exec(3)
         # vfork and exec in C. posix_spawn would do, but glibc's leaves two signals ignored.
         started = subprocess.Popen(
-            argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, close_fds=False
+            argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], close_fds=False
         )
         started.returncode = 0  # so that it never waits: that is ours to do
         return Child(started.pid, self.expect(started.pid))
@@ -69,7 +67,7 @@ class Reaper:
         self,
         argv: list[str],
         descriptors: tuple[int, ...],
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None,
         prepare: Callable[[], None],
         report: int,
     ) -> Child:
@@ -82,7 +80,7 @@ class Reaper:
             try:
                 prepare()
                 _place(descriptors)
-                os.execvpe(argv[0], argv, environment)
+                os.execvpe(argv[0], argv, os.environ if environment is None else environment)
             except BaseException as error:
                 os.write(report, f"{(isinstance(error, OSError) and error.strerror) or error}\n".encode())
                 os._exit(127)

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,7 @@ class Settings:
 
     def save(self, bundle: Path) -> None:
         """Leave in the bundle what `delete` needs to know once this shim is dead."""
-        (bundle / _SAVED).write_text(json.dumps(asdict(self)))
+        (bundle / _SAVED).write_text(json.dumps({name: getattr(self, name) for name in self.__slots__}))
 
     @classmethod
     def load(cls, bundle: Path) -> "Settings":
@@ -72,7 +72,8 @@ class Runtime:
         self._settings = settings
         self._id = container_id
         self._bundle = bundle
-        self._environment = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
+        for name in _HIDDEN:  # the runtime inherits the rest as it is
+            os.environ.pop(name, None)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.native = Path(settings.binary).name in NATIVE
 
@@ -147,11 +148,11 @@ class Runtime:
     ) -> Exit:
         try:
             if prepare is None:
-                child = self._reaper.spawn(argv, stdio, self._environment)
+                child = self._reaper.spawn(argv, stdio)
             elif shutil.which(argv[0]) is None:
                 raise FileNotFoundError(argv[0])
             else:
-                child = self._reaper.fork_exec(argv, stdio, self._environment, prepare, said)
+                child = self._reaper.fork_exec(argv, stdio, None, prepare, said)
         except FileNotFoundError as error:
             text = f'OCI runtime {verb} failed: exec: "{argv[0]}": executable file not found in $PATH'
             raise RuntimeFailure(text, shlex.join(argv), 127, "") from error

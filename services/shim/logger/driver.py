@@ -1,10 +1,8 @@
-"""What a log driver is to the stream owner, and which one a configuration names."""
+"""What a log driver is to the stream owner. Which one a configuration names is factory.py's to say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from protos.errdefs import Unimplemented
-from protos.streams.v1 import streams_pb2
 from services.shim.loop import Future
 
 Record = tuple[str, bytes]
@@ -45,23 +43,3 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Write what was held back, whatever `blocked` says, and let go of the log."""
-
-
-def open_driver(config: streams_pb2.Config, background: Background) -> Driver:
-    """The driver a configuration names; InvalidArgument for its options, Unimplemented for a driver not there."""
-    # Imported here: a shim loads the driver it uses.
-    if config.log_driver in ("", "none"):
-        from services.shim.logger.none import Nothing
-
-        return Nothing()
-    if config.log_driver == "json-file":
-        from services.shim.logger.jsonfile import JsonFile
-        from services.shim.logger.options import Options
-
-        options = Options.parse(_strings(config.log_options))
-        return JsonFile(config.log_path, options, _strings(config.log_attributes), background)
-    raise Unimplemented(f"log driver {config.log_driver} is not there yet: use json-file or none")
-
-
-def _strings(values: Mapping[str, str]) -> dict[str, str]:
-    return dict(values)

@@ -149,11 +149,9 @@ class JsonFile:
                     break
 
     def _compress(self) -> None:
-        from services.shim.logger.compress import compress  # zlib, only for those who ask for it
-
         path, last = Path(self.path + ".1"), self._encoder.stamp(self._last).decode()
         self._compressing = True
-        self._background(lambda: compress(path, last)).when_done(self._compressed)
+        self._background(lambda: _compress(path, last)).when_done(self._compressed)
 
     def _compressed(self) -> None:
         self._compressing = False
@@ -177,3 +175,9 @@ class JsonFile:
         self._release()
         os.close(self._fd)
         self._fd = -1
+
+
+def _compress(path: Path, last: str) -> None:
+    from services.shim.logger.compress import compress  # zlib, in the child alone
+
+    compress(path, last)

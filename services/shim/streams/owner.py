@@ -16,7 +16,8 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from protos.errdefs import InvalidArgument
 from protos.streams.v1 import streams_pb2
-from services.shim.logger.driver import Background, open_driver
+from services.shim.logger.driver import Background
+from services.shim.logger.factory import open_driver
 from services.shim.loop import Future, Loop
 from services.shim.streams.client import Client
 from services.shim.streams.control import Connection, Control

@@ -9,7 +9,6 @@ It stays until the streams end, or until the shim says by SIGTERM that they have
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,7 @@ _FLUSH_SECONDS: Final = 60.0
 
 
 def main(config_path: Path, directory: Path | None = None) -> int:
-    setup(logging.StreamHandler(sys.stderr), "info", os.environ.get("CONTAINER_ID", ""))
+    setup("info", container_id=os.environ.get("CONTAINER_ID", ""), namespace=os.environ.get("CONTAINER_NAMESPACE", ""))
     if directory is not None:
         make_fifos(directory)
         ready = _go_into_background()

@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from protos.errdefs import InvalidArgument
 from services.shim.loop import Future
@@ -34,13 +33,22 @@ class Uri:
 
 
 def parse(text: str) -> Uri:
-    if "://" not in text:
+    scheme, found, rest = text.partition("://")
+    if not found:
         return Uri("fifo", text)
-    parts = urlsplit(text)
-    if parts.scheme not in ("fifo", "file", "binary"):
-        raise InvalidArgument(f"unknown STDIO scheme {parts.scheme}: {text}")
-    arguments = parse_qsl(parts.query, keep_blank_values=True)
-    return Uri(parts.scheme, unquote(parts.netloc + parts.path), tuple(arguments))
+    if scheme not in ("fifo", "file", "binary"):
+        raise InvalidArgument(f"unknown STDIO scheme {scheme}: {text}")
+    path, _, query = rest.partition("?")
+    pairs = (pair.partition("=") for pair in query.replace("+", " ").split("&") if pair)
+    return Uri(scheme, _unquote(path), tuple((_unquote(key), _unquote(value)) for key, _, value in pairs))
+
+
+def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # for the few that need it
+
+    return unquote(text)
 
 
 class Stdio(Protocol):

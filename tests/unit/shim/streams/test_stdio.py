@@ -13,8 +13,8 @@ def test_bare_path_is_a_fifo() -> None:
 
 
 def test_binary_keeps_its_arguments_in_order() -> None:
-    uri = parse("binary:///usr/bin/log%20er?b=2&a=1&flag=")
-    assert uri == Uri("binary", "/usr/bin/log er", (("b", "2"), ("a", "1"), ("flag", "")))
+    uri = parse("binary:///usr/bin/log%20er+?b=2&a=x+y%2B&flag")
+    assert uri == Uri("binary", "/usr/bin/log er+", (("b", "2"), ("a", "x y+"), ("flag", "")))
 
 
 def test_unknown_scheme_is_refused() -> None:
