@@ -7,6 +7,7 @@ reply to its start and, for init, after the exits of the execs. `runc delete` ru
 
 import logging
 import signal as signals
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ Publish = Callable[[str, Message], None]
 
 _FAILED_START: Final = 255
 _FLUSH_SECONDS: Final = 60.0
+_EXECS_SECONDS: Final = 2.5
 
 
 class Container:
@@ -199,7 +201,11 @@ class Container:
         await self._announce_exit(process)
 
     async def _init_ended(self, init: Init) -> None:
-        record.write(self._bundle, init.died.result())
+        """Whatever goes wrong on the way, the exit is told."""
+        try:
+            record.write(self._bundle, init.died.result())
+        except OSError as error:
+            log.error("exit is not on disk id=%s error=%s", self._id, error)
         self._oom.check()
         self._gone = self._loop.spawn(self._clear_away())
         await init.drain(self._loop)
@@ -208,10 +214,10 @@ class Container:
 
     async def _await_execs(self) -> None:
         """Execs end with init, and are told of first; one that does not end is not waited for."""
-        running = [each for each in self._execs.values() if each.state is State.RUNNING]
-        for process in running:
+        until = time.monotonic() + _EXECS_SECONDS
+        for process in [each for each in self._execs.values() if each.state is State.RUNNING]:
             with suppress(TimeoutError):
-                await self._loop.timeout(process.exit, 2.0)
+                await self._loop.timeout(process.exit, max(0.0, until - time.monotonic()))
 
     async def _announce_exit(self, process: Process) -> None:
         async with process.lock:  # the event of its start goes first

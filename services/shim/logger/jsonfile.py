@@ -69,7 +69,7 @@ class JsonFile:
 
     def _append(self, data: bytes) -> None:
         if self._held:
-            self._held.append(data)
+            self._hold(data)
             return
         limit = self.options.max_size
         if limit <= 0:
@@ -78,12 +78,21 @@ class JsonFile:
         start = 0
         while start < len(data):
             if self._size >= limit and not self._turn_over():
-                self._held.append(data[start:])
+                self._hold(data[start:])
                 return
             # The file ends with the first line that reaches the limit.
             end = data.find(b"\n", start + max(0, limit - self._size - 1)) + 1 or len(data)
             self._put(data[start:end])
             start = end
+
+    def _hold(self, data: bytes) -> None:
+        limit = self.options.buffer
+        if limit >= 0 and sum(map(len, self._held)) + len(data) > limit:
+            self._drop(data, OSError(errno.EAGAIN, "the buffer is full"))
+            return
+        self._held.append(data)
+        if limit < 0:
+            self.blocked = self.blocked or Future()
 
     def _put(self, data: bytes) -> None:
         """Write lines; of what the disk does not take, no torn line stays behind."""
@@ -116,9 +125,8 @@ class JsonFile:
     # files
 
     def _turn_over(self) -> bool:
-        """Begin a new file; False, and `blocked`, while the one before is being compressed."""
+        """Begin a new file; False while the one before is being compressed."""
         if self._compressing:
-            self.blocked = self.blocked or Future()
             return False
         try:
             self._shift()

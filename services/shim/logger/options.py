@@ -9,22 +9,28 @@ from protos.errdefs import InvalidArgument
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?(i?[bB])?")
 _POWERS: Final = "kmgtp"
+_BUFFER: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`max_size` in bytes, -1 for no limit; `max_files` counts the one being written."""
+    """`max_size` in bytes, -1 for no limit; `max_files` counts the one being written.
+
+    `buffer` is what may wait for a driver that is not ready before lines are dropped; -1 makes the container wait.
+    """
 
     max_size: int = -1
     max_files: int = 1
     compress: bool = False
+    buffer: int = -1
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> "Options":
         size, files = options.get("max-size", ""), options.get("max-file", "")
         compress = options.get("compress", "")
         parsed = cls(
-            _size(size) if size else -1, _number(files) if files else 1, _truth(compress) if compress else False
+            _size(size) if size else -1, _number(files) if files else 1, _truth(compress) if compress else False,
+            _buffer(options.get("mode", ""), options.get("max-buffer-size", "")),
         )
         if parsed.max_files < 1:
             raise InvalidArgument("max-file cannot be less than 1")
@@ -33,13 +39,32 @@ class Options:
         return parsed
 
 
+def _buffer(mode: str, size: str) -> int:
+    if mode not in ("", "blocking", "non-blocking"):
+        raise InvalidArgument(f"logger: logging mode not supported: {mode}")
+    if mode != "non-blocking":
+        if size:
+            raise InvalidArgument("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+        return -1
+    return _binary_size(size) if size else _BUFFER
+
+
+def _binary_size(text: str) -> int:
+    """And in powers of two there."""
+    return _scaled(text, 1024)
+
+
 def _size(text: str) -> int:
     """Docker counts in thousands here."""
+    return _scaled(text, 1000)
+
+
+def _scaled(text: str, base: int) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidArgument(f"invalid size: '{text}'")
     power = _POWERS.index(match[2].lower()) + 1 if match[2] else 0
-    return int(float(match[1]) * 1000**power)
+    return int(float(match[1]) * base**power)
 
 
 def _number(text: str) -> int:

@@ -64,7 +64,10 @@ class Process:
         try:
             await loop.timeout(self.stdio.ended, _DRAIN_SECONDS)
         except TimeoutError:
-            self.stdio.finish()
+            try:
+                self.stdio.finish()
+            except OSError:
+                log.exception("last output is lost process=%s", self.name or "init")
 
     def resize(self, width: int, height: int) -> None:
         """Without a terminal, or any more, there is nothing to resize, which is no error to containerd's clients."""

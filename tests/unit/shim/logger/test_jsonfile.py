@@ -143,6 +143,17 @@ def test_close_writes_what_was_held_back(tmp_path: Path) -> None:
     assert log_of(tmp_path / "log") == "2\n3\n4\n"
 
 
+def test_full_buffer_drops_where_nobody_waits(tmp_path: Path) -> None:
+    log = open_log(tmp_path, max_size=60, max_files=3, compress=True, buffer=200)
+    log.write("stdout", b"1\n2\n", SECOND)
+    for number in range(3, 9):
+        log.write("stdout", b"%d\n" % number, SECOND)
+    assert log.blocked is None
+    log.close()
+    assert log_of(tmp_path / "log") == "2\n3\n4\n5\n"
+    assert log.dropped == 3
+
+
 def test_cut_short_compression_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "log.1").write_text("plain")
     (tmp_path / "log.2.gz").write_text("packed")

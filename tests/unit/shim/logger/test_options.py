@@ -15,7 +15,7 @@ def test_sizes_count_in_thousands(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("options", [
     {"max-size": "ten"}, {"max-file": "0"}, {"max-file": "x"}, {"compress": "maybe"}, {"compress": "true"},
-    {"compress": "true", "max-file": "3"},
+    {"compress": "true", "max-file": "3"}, {"mode": "fast"}, {"max-buffer-size": "1m"},
 ])
 def test_nonsense_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(InvalidArgument):
@@ -24,3 +24,11 @@ def test_nonsense_is_refused(options: dict[str, str]) -> None:
 
 def test_compression_needs_files_and_a_size() -> None:
     assert Options.parse({"compress": "true", "max-file": "3", "max-size": "1m"}).compress
+
+
+@pytest.mark.parametrize(("options", "buffer"), [
+    ({}, -1), ({"mode": "blocking"}, -1), ({"mode": "non-blocking"}, 1 << 20),
+    ({"mode": "non-blocking", "max-buffer-size": "4k"}, 4096),
+])
+def test_buffer_is_for_those_who_do_not_wait(options: dict[str, str], buffer: int) -> None:
+    assert Options.parse(options).buffer == buffer

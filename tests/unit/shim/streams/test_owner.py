@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protos.errdefs import InvalidArgument, Unimplemented
+from protos.errdefs import FailedPrecondition, InvalidArgument, Unimplemented
 from protos.streams.v1 import streams_pb2
 from services.shim.loop import Future, Loop
 from services.shim.streams.owner import Owner, read_config
@@ -447,6 +447,11 @@ def test_path_too_long_is_refused(loop: Loop, tmp_path: Path) -> None:
 def test_unknown_driver_is_named(loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(Unimplemented, match="splunk"):
         Owner(loop, config(tmp_path, log_driver="splunk"), no_background)
+
+
+def test_log_that_cannot_be_opened_is_named(loop: Loop, tmp_path: Path) -> None:
+    with pytest.raises(FailedPrecondition, match=r"failed to initialize logging driver: open .*: No such file"):
+        Owner(loop, config(tmp_path, log_path=str(tmp_path / "no" / "log")), no_background)
 
 
 @pytest.mark.parametrize("spelling", ["logPath", "log_path"])
