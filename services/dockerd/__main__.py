@@ -94,7 +94,7 @@ def _seal() -> None:
 
 
 def _teller() -> Callable[[str], None]:
-    """Who hears how the start went: once, then the descriptor is closed."""
+    """Who hears how it goes: the descriptor of its start alone, the service manager of its end too."""
     descriptor = int(os.environ.pop(READY_FD, "-1"))
     address = os.environ.pop("NOTIFY_SOCKET", "")
 
@@ -105,7 +105,7 @@ def _teller() -> Callable[[str], None]:
             os.close(descriptor)
             descriptor = -1
         if address:
-            _notify(address, "READY=1" if word == "ready" else f"STATUS={word}")
+            _notify(address, {"ready": "READY=1", "stopping": "STOPPING=1"}.get(word, f"STATUS={word}"))
 
     return tell
 

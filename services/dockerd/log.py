@@ -17,9 +17,11 @@ class Lines(logging.Formatter):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         request = request_var.get()
         scope = f" request={request}" if request else ""
+        # Part of it is what clients sent: a line stays one line.
+        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
         line = (
             f"time={stamp}.{int(record.msecs):03}Z level={record.levelname.lower()} module={record.name}{scope}"
-            f" msg={record.getMessage()}"
+            f" msg={message}"
         )
         return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
 

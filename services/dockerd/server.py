@@ -52,6 +52,7 @@ async def run(config: Config, contained: Process | None, tell: Callable[[str], N
             log.info("Daemon has completed initialization version=%s", VERSION)
             await stop.wait()
             log.info("stopping")
+            tell("stopping")
             _deadline(config)
     except (EngineError, OSError) as error:
         tell(f"failed: {error}")

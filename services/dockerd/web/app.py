@@ -3,6 +3,7 @@
 Built once the daemon is ready, since FastAPI costs more to import than all the rest; web/fast.py answers before.
 """
 
+import itertools
 import logging
 import re
 from collections import defaultdict
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd import errors
+from services.dockerd.log import request_var
 from services.dockerd.web import reply
 from services.dockerd.web.context import NEWEST, OLDEST, Version
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("api")
 
+_numbers = itertools.count(1)
 _VERSIONED: Final = re.compile(r"/v([0-9][0-9.]*)(/.*)")
 
 
@@ -84,6 +87,9 @@ class Versions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        request_var.set(f"{next(_numbers):x}")
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("calling method=%s path=%s query=%s", scope["method"], path, scope["query_string"])
         scope["version"] = NEWEST
         if found := _VERSIONED.fullmatch(path):
             scope["path"] = found[2]
