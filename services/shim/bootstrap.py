@@ -46,6 +46,7 @@ def start(config: Config) -> None:
 
 def _become(config: Config, listener: socket.socket) -> None:
     life.detach(listener.fileno())
+    life.settle_signals()
     os.chdir(config.bundle)
     set_title(*command_line(config))
     life.serve(config, listener)

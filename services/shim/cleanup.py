@@ -5,7 +5,6 @@ Writes a binary DeleteResponse and nothing else to `out`. The status is the bund
 
 import logging
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +28,7 @@ _PATIENCE: Final = 30.0
 
 
 def delete(config: Config, out: int) -> None:
-    setup(logging.StreamHandler(sys.stderr), "debug" if config.debug else "info", config.id, config.namespace)
+    setup("debug" if config.debug else "info", container_id=config.id, namespace=config.namespace)
     _runtime_delete(config)
     with suppress(OSError):
         linux.umount(str(config.bundle / "rootfs"), linux.MNT_DETACH)

@@ -17,7 +17,7 @@ docker-containerd-shim [flags] start|delete        one container's shim, as cont
 docker-containerd-shim -info | -v                  what this shim is
 docker-containerd-shim streams CONFIG              own a container's streams as a `binary://` logger
 docker-containerd-shim streams CONFIG DIRECTORY    the same by fifos made in DIRECTORY, in the background
-docker-containerd-shim zygote FD                   fork shims for docker-containerd, which asks by descriptor FD
+docker-containerd-shim zygote FD DIRECTORY         fork shims for docker-containerd, which asks by descriptor FD
 
   -namespace NAME        containerd's namespace of the container
   -id ID                 the container

@@ -16,13 +16,14 @@ from typing import Final
 from services.shim.api import Service
 from services.shim.config import Config
 from services.shim.container import Container
-from services.shim.log import Fifo, setup
+from services.shim.log import setup
 from services.shim.loop import Future, Loop
 from services.shim.publisher import Publisher
 from services.shim.server import Server
 
 log = logging.getLogger("life")
 
+_LAST_FD: Final = os.sysconf("SC_OPEN_MAX")
 _UNUSED: Final = 60.0
 """Seconds a shim waits for its Create."""
 _FLUSH: Final = 60.0
@@ -31,10 +32,7 @@ _FLUSH: Final = 60.0
 
 def serve(config: Config, listener: socket.socket) -> None:
     """Be the shim of `config` until it has no more to do."""
-    setup(Fifo(config.bundle / "log"), "debug" if config.debug else "info", config.id, config.namespace)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stay)
-    signal.signal(signal.SIGUSR1, dump_stacks)
+    setup("debug" if config.debug else "info", f"{config.bundle}/log", config.id, config.namespace)
     loop = Loop()
     publisher = Publisher(loop, config.address, config.namespace)
     container = Container(loop, config.namespace, publisher.publish)
@@ -42,12 +40,12 @@ def serve(config: Config, listener: socket.socket) -> None:
     service = Service(loop, config.id, container, lambda: ended.set(None))
     server = Server(loop, listener, service.methods())
     loop.call_later(_UNUSED, service.end_unless_used)
-    log.info("serving address=%s", listener.getsockname())
+    log.debug("serving address=%s", listener.getsockname())
     loop.run_until(ended)
     Path(listener.getsockname()).unlink(missing_ok=True)
     server.close()
     _settle(loop, container, publisher)
-    log.info("ended")
+    log.debug("ended")
 
 
 def _settle(loop: Loop, container: Container, publisher: Publisher) -> None:
@@ -75,15 +73,22 @@ def dump_stacks(_number: int, frame: FrameType | None) -> None:
             log.warning("coroutine %s:\n%s", each.__qualname__, "".join(traceback.format_stack(each.cr_frame)))
 
 
+def settle_signals() -> None:
+    """No mask, defaults, and what a shim does about signals. A zygote's shims inherit it and need not do it again."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stay)
+    signal.signal(signal.SIGUSR1, dump_stacks)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def detach(keep: int) -> None:
-    """Leave the session, the descriptors but `keep`, the signals and the directory of whoever started us."""
+    """Leave the session and the descriptors, all but `keep`, of whoever started us."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.closerange(3, keep)
-    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
-        if signal.getsignal(number) is not signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.closerange(keep + 1, _LAST_FD)

@@ -1,48 +1,66 @@
 """The shim's log: lines of key=value, through the fifo `log` of the bundle into docker-containerd's own log.
 
-A line is dropped where nobody reads the fifo: a shim never waits for its log.
+A line is dropped where nobody reads the fifo: a shim never waits for its log. Lines are made here and not by
+logging.Formatter, which costs each shim's memory more than its use is worth.
 """
 
 import logging
 import os
-from pathlib import Path
+import sys
+import time
+import traceback
+from typing import Final
 
-_LEVELS = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO}
 
 
-class Fifo(logging.Handler):
-    """Writes whole lines to a fifo without ever blocking; opens it anew once it has a reader again."""
+class Lines(logging.Handler):
+    """Writes whole lines to `path`, a fifo, without ever blocking; to standard error where there is no path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._path = path
+        self.path = ""
+        self.where = ""
         self._fd = -1
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).replace("\n", "\\n") + "\n"
+        line = self._line(record).encode(errors="replace")
+        if not self.path:
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+            return
         try:
             if self._fd < 0:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.write(self._fd, line.encode(errors="replace"))
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(self._fd, line)
         except BlockingIOError:
             pass
         except OSError:
-            self.close_fd()
+            self._give_up()
 
-    def close_fd(self) -> None:
+    def _line(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + "".join(traceback.format_exception(*record.exc_info))
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        head = f"time={stamp}.{int(record.msecs):03}Z level={record.levelname.lower()} logger=shim.{record.name}"
+        return f"{head} pid={os.getpid()}{self.where} msg=" + message.replace("\n", "\\n") + "\n"
+
+    def _give_up(self) -> None:
+        """Nobody reads, or the disk is full: try anew with the next line."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
-def setup(handler: logging.Handler, level: str, container_id: str = "", namespace: str = "") -> None:
-    """Send every log record to `handler` alone, stamped, with the container it concerns."""
-    where = f" id={container_id} namespace={namespace}" if container_id else ""
-    handler.setFormatter(logging.Formatter(
-        f"time=%(asctime)s.%(msecs)03d level=%(levelname)s logger=shim.%(name)s pid=%(process)d{where} msg=%(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    ))
+_lines: Final = Lines()
+
+
+def setup(level: str, path: str = "", container_id: str = "", namespace: str = "") -> None:
+    """Send every log record of at least `level` to `path` alone, with the container it concerns."""
+    _lines.path = path
+    _lines.where = f" id={container_id} namespace={namespace}" if container_id else ""
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(_LEVELS.get(level, logging.INFO))
+    root.handlers[:] = [_lines]
+    root.setLevel(_LEVELS[level])
     logging.raiseExceptions = False

@@ -1,10 +1,12 @@
-"""A container's whole life, played in the idle zygote with a runtime that does nothing, so that shims share what it
-warmed (warm.py tells why). It isolates nothing and mounts nothing; its init is `sleep` and ends by itself.
+"""A container's whole life, played in the idle zygote with a runtime that isolates nothing.
+
+Shims share what it warmed; warm.py tells why. Its init is `sleep`, its root a mount that nobody else sees.
 """
 
 import json
 import logging
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from google.protobuf.message import Message
 
 from protos import typeurl
 from protos.containerd.runtime.task.v3 import shim_pb2
+from protos.containerd.types import mount_pb2
 from protos.containerd.types.runc.options import oci_pb2
 from services.shim.container import Container
 from services.shim.loop import Loop
@@ -32,7 +35,7 @@ for word; do
     last=$word
 done
 [ "$create" ] || exit 0
-{ sleep 0.02; echo line; echo line >&2; } &
+{ echo line; echo line >&2; exec sleep 5; } &
 echo $! >"$file"
 """
 
@@ -44,13 +47,13 @@ class _Container(Container):
         self._runtime.close()
 
 
-def play(busy: Callable[[], bool]) -> None:
-    """Until done, or `busy`; nothing is left behind, and a failure costs nothing but memory."""
-    directory = Path(os.environ.get("TMPDIR", "/tmp")) / f"docker-shim-{os.urandom(8).hex()}"
+def play(directory: Path, busy: Callable[[], bool]) -> None:
+    """Until done, or `busy`, in a new `directory` that is gone afterwards. A failure costs nothing but memory."""
+    _remove(directory)
     try:
         directory.mkdir(mode=0o700)
-        (directory / "runtime").write_text(_RUNTIME)
-        (directory / "runtime").chmod(0o700)
+        (directory / "runc").write_text(_RUNTIME)
+        (directory / "runc").chmod(0o700)
         for round_ in range(_ROUNDS):
             if busy():
                 return
@@ -69,7 +72,7 @@ def _play(directory: Path, bundle: Path) -> None:
     }))
     loop = Loop()
     try:
-        loop.run_until(loop.spawn(loop.timeout(_live(loop, bundle, directory / "runtime", streams), _PATIENCE)))
+        loop.run_until(loop.spawn(loop.timeout(_live(loop, bundle, directory / "runc", streams), _PATIENCE)))
     finally:
         loop.close()
 
@@ -78,13 +81,15 @@ async def _live(loop: Loop, bundle: Path, runtime: Path, streams: Path) -> None:
     container = _Container(loop, "rehearsal", _unheard)
     options = oci_pb2.Options(binary_name=str(runtime))
     uri = f"binary:///docker-containerd-shim?streams={streams}"
+    rootfs = mount_pb2.Mount(type="tmpfs", source="rehearsal", options=["ro"])
     await container.create(shim_pb2.CreateTaskRequest(
-        id=_ID, bundle=str(bundle), stdout=uri, stderr=uri, options=typeurl.from_message(options)
+        id=_ID, bundle=str(bundle), rootfs=[rootfs], stdout=uri, stderr=uri, options=typeurl.from_message(options)
     ))
     waiting = loop.spawn(container.wait(""))
     await container.start("")
     container.state("")
     await container.pids()
+    await container.kill("", signal.SIGKILL, False)
     await waiting
     await container.delete("")
     await container.drained()

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -30,22 +29,21 @@ _IDLE: Final = 1.0
 _LIMIT: Final = 1 << 16
 
 
-def main(channel: socket.socket) -> int:
-    """Serve until the other end of `channel`, docker-containerd, is gone."""
+def main(channel: socket.socket, directory: Path) -> int:
+    """Serve until the other end of `channel`, docker-containerd, is gone; `directory` is for a rehearsal."""
     parent = os.getppid()
     linux.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return 0
-    setup(logging.StreamHandler(sys.stderr), "info")
+    setup("info")
     set_title(PROGRAM, "zygote")
     channel.set_inheritable(False)
-    signal.signal(signal.SIGUSR1, life.dump_stacks)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C means docker-containerd, which ends us
+    life.settle_signals()
     warm.run()
     _settle()
     channel.send(b'{"ready": true}')
     if not _asked(channel, _IDLE):
-        rehearsal.play(lambda: _asked(channel, 0))
+        rehearsal.play(directory, lambda: _asked(channel, 0))
         _settle()
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)

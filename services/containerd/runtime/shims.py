@@ -58,7 +58,7 @@ class Shims:
         self.settings = settings
         self._publish = publish
         self._shims: dict[Key, Shim] = {}
-        self._zygote = Zygote(settings.shim)
+        self._zygote = Zygote(settings.shim, settings.state / "rehearsal")
         self._launcher = Launcher(settings.shim, settings.state, settings.address, settings.debug, self._zygote)
         self._reaper = Reaper(self._owns)
         self._background: set[asyncio.Task[None]] = set()

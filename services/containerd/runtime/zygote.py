@@ -42,10 +42,11 @@ class Request:
 
 
 class Zygote:
-    """`open` begins to start it and returns; `fork` waits until it is warm."""
+    """`open` begins to start it and returns; `fork` waits until it is warm. It may make and remove `directory`."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, directory: Path) -> None:
         self._program = program
+        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._answers: deque[asyncio.Future[int]] = deque()
@@ -61,7 +62,7 @@ class Zygote:
     def open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._process = _execute(self._program, theirs)
+            self._process = _execute(self._program, theirs, self._directory)
         except OSError as error:
             log.error("zygote cannot be started program=%s error=%s", self._program, error)
             ours.close()
@@ -165,11 +166,11 @@ class Zygote:
             self._process = None
 
 
-def _execute(program: Path, channel: socket.socket) -> subprocess.Popen[bytes]:
+def _execute(program: Path, channel: socket.socket, directory: Path) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
     # One malloc arena: what a shim frees goes back, and its heap stays where the zygote's pages are.
     environment["MALLOC_ARENA_MAX"] = "1"
     fd = channel.fileno()
     return subprocess.Popen(
-        [program, "zygote", str(fd)], stdin=subprocess.DEVNULL, env=environment, pass_fds=[fd]
+        [program, "zygote", str(fd), directory], stdin=subprocess.DEVNULL, env=environment, pass_fds=[fd]
     )
