@@ -111,10 +111,10 @@ def _teller() -> Callable[[str], None]:
 
 
 def _notify(address: str, text: str) -> None:
-    """systemd's sd_notify."""
+    """systemd's sd_notify; that nobody listens any more changes nothing for us."""
     import socket  # loaded by then
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
