@@ -55,6 +55,15 @@ def find(address: str) -> Process | None:
             return None
 
 
+def locked(config: Config) -> bool:
+    """Whether some docker-containerd holds the root, serving yet or not; only looks, so that it disturbs nobody."""
+    try:
+        lock = (config.data_root / "containerd" / "lock").stat().st_ino
+    except FileNotFoundError:
+        return False
+    return any(line.split()[5].endswith(f":{lock}") for line in Path("/proc/locks").read_text().splitlines())
+
+
 def launch(config: Config) -> Process:
     """Start docker-containerd as a session of its own; Unavailable where the program is missing."""
     arguments = command(config)

@@ -19,6 +19,9 @@ log = logging.getLogger("supervisor")
 START: Final = 60.0
 """Seconds docker-containerd has to say that it is ready."""
 STOP: Final = 20.0
+ELDER: Final = 20.0
+"""Seconds that one which holds the root already has to serve."""
+_PAUSE: Final = 0.05
 LASTING: Final = 10.0
 """Seconds after which a process counts as healthy, and the next restart is quick again."""
 _DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -36,8 +39,13 @@ class Supervisor:
         if self.process is None:
             return
         if self.process.ours:
-            await self._ready(self.process)
-        else:
+            try:
+                await self._ready(self.process)
+            except Unavailable:
+                self.process = await self._elder()
+                if self.process is None:
+                    raise
+        if not self.process.ours:
             log.info("docker-containerd adopted pid=%d", self.process.pid)
         self._watch = asyncio.create_task(self._keep(), name="supervisor")
 
@@ -51,7 +59,8 @@ class Supervisor:
             return
         signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
         try:
-            await asyncio.wait_for(ended(process), STOP)
+            async with asyncio.timeout(STOP):
+                await ended(process)
         except TimeoutError:
             log.error("docker-containerd does not stop, killed pid=%d", process.pid)
             signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
@@ -61,7 +70,8 @@ class Supervisor:
     async def _ready(self, process: Process) -> None:
         """Read the word of a child; where it refuses, end what is left of it."""
         try:
-            word = await asyncio.wait_for(_line(process.ready), START)
+            async with asyncio.timeout(START):
+                word = await _line(process.ready)
         except TimeoutError:
             word = f"failed: it is not ready after {START:.0f} s"
         if word == "ready":
@@ -73,6 +83,16 @@ class Supervisor:
         self.process = None
         reason = word.removeprefix("failed: ") or "it ended without a word, see its log above"
         raise Unavailable(f"failed to start docker-containerd: {reason}")
+
+    async def _elder(self) -> Process | None:
+        """One that an earlier dockerd began before it was killed, and that took the root before our own could."""
+        for _ in range(int(ELDER / _PAUSE)):
+            if found := launch.find(self.config.containerd_address):
+                return found
+            if not launch.locked(self.config):
+                return None
+            await asyncio.sleep(_PAUSE)
+        return None
 
     async def _keep(self) -> None:
         """Restart docker-containerd whenever it ends, at once the first time, then with growing pauses."""
