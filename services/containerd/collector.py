@@ -54,7 +54,8 @@ class Collector:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._deleted.wait(), EXPIRY)
+                async with asyncio.timeout(EXPIRY):
+                    await self._deleted.wait()
             await asyncio.sleep(QUIET)
             try:
                 await self.collect()

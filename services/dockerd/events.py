@@ -190,7 +190,8 @@ async def _patience(grown: asyncio.Event, until: int | None) -> bool:
         await grown.wait()
         return True
     try:
-        await asyncio.wait_for(grown.wait(), max(0.0, (until - time.time_ns()) / 1e9))
+        async with asyncio.timeout(max(0.0, (until - time.time_ns()) / 1e9)):
+            await grown.wait()
     except TimeoutError:
         return False
     return True

@@ -68,7 +68,8 @@ async def _ask(path: str) -> Program:
                 path, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
             )
-            output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                output, _ = await process.communicate()
         except (OSError, TimeoutError) as error:
             log.warning("%s does not tell its version error=%s", path, error)
             return Program()

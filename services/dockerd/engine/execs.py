@@ -195,7 +195,8 @@ async def _begun(subject: Exec) -> None:
     """A start in progress gets a moment to succeed."""
     if subject.starting:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(subject.begun.wait(), _GRACE)
+            async with asyncio.timeout(_GRACE):
+                await subject.begun.wait()
 
 
 async def settled(subject: Exec) -> None:
@@ -203,7 +204,8 @@ async def settled(subject: Exec) -> None:
     await _begun(subject)
     if subject.running and _visibly_ended(subject):
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(subject.ended.wait(), _GRACE)
+            async with asyncio.timeout(_GRACE):
+                await subject.ended.wait()
 
 
 def _visibly_ended(subject: Exec) -> bool:

@@ -96,9 +96,11 @@ async def _probe(engine: Engine, container: Container, config: HealthConfig) -> 
     try:
         execs.create(engine, container.id, subject)
         await execs.start(engine, subject, container, _Pair(theirs))
-        await asyncio.wait_for(subject.ended.wait(), timeout)
+        async with asyncio.timeout(timeout):
+            await subject.ended.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(reading), 2)
+            async with asyncio.timeout(2):
+                await asyncio.shield(reading)
         return subject.exit_code or 0, bytes(_buffer(reading)).decode(errors="replace")
     except TimeoutError:
         with contextlib.suppress(errdefs.EngineError):

@@ -90,7 +90,8 @@ async def _connect(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     sock.setblocking(False)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, str(path)), _DEADLINE)
+        async with asyncio.timeout(_DEADLINE):
+            await asyncio.get_running_loop().sock_connect(sock, str(path))
     except (OSError, TimeoutError) as error:
         sock.close()
         raise errdefs.Unavailable(f"the streams of the process cannot be reached at {path}: {error}") from error
@@ -110,7 +111,8 @@ async def attach(engine: Engine, identity: str, request: streams_pb2.Attach, cli
         client.close()
     connection = Connection(sock)
     try:
-        reply = await asyncio.wait_for(connection.reply(), _DEADLINE)
+        async with asyncio.timeout(_DEADLINE):
+            reply = await connection.reply()
     except (OSError, TimeoutError) as error:
         connection.close()
         raise errdefs.Unavailable(f"the streams of {identity} do not answer: {error}") from error

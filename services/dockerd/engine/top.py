@@ -42,7 +42,8 @@ async def _ps(arguments: list[str]) -> str | None:
         "ps", *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE)
     try:
-        output, problem = await asyncio.wait_for(process.communicate(), _TIMEOUT)
+        async with asyncio.timeout(_TIMEOUT):
+            output, problem = await process.communicate()
     except TimeoutError as error:
         process.kill()
         raise errdefs.Internal(f"ps {shlex.join(arguments)} did not end in {_TIMEOUT:g} s") from error
