@@ -118,8 +118,11 @@ class Bundle:
             raise errdefs.NotFound(f"bundle {self.path} has no shim") from None
 
     def exit(self) -> Exit | None:
-        record = _read(self.path / _EXIT)
-        return Exit(record["pid"], record["status"], record["at"]) if record else None
+        record = _read(self.path / _EXIT) or {}
+        try:
+            return Exit(int(record["pid"]), int(record["status"]), int(record["at"]))
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def save_exit(self, ended: Exit) -> None:
         draft = self.path / f".{_EXIT}"

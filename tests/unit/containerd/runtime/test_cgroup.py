@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from services.containerd.runtime import cgroup
+
+
+@pytest.fixture
+def hybrid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A version 1 tree in which we are in /system/us."""
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroup, "of_process", lambda pid: {"freezer": "/system/us", "": "/"})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("actual", "configured", "found"),
+    [
+        ("/docker/box", "/docker/box", "freezer/docker/box"),
+        ("/docker/box/nested", "/docker/box", "freezer/docker/box"),
+        ("", "/docker/box", "freezer/docker/box"),
+        ("/outer/docker/box", "/docker/box", "freezer/outer/docker/box"),
+        ("/system.slice/docker-box.scope", "system.slice:docker:box", "freezer/system.slice/docker-box.scope"),
+        ("", "system.slice:docker:box", None),
+        ("", "", None),
+        ("/", "/", None),
+        ("/system/us", "", None),
+        ("/system", "/system", None),
+    ],
+)
+def test_group_is_found_and_never_more_than_the_container(
+    hybrid: Path, actual: str, configured: str, found: str | None
+) -> None:
+    groups = {"freezer": actual} if actual else {}
+    assert cgroup.find(groups, configured) == (hybrid / found if found else None)
+
+
+def test_missing_group_has_nobody(tmp_path: Path) -> None:
+    assert not cgroup.kill(tmp_path / "none")
+
+
+def test_version_two_has_a_switch(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.kill").touch()
+    assert cgroup.kill(tmp_path)
+    assert (tmp_path / "cgroup.kill").read_text() == "1"
