@@ -8,27 +8,25 @@ reply to its start and, for init, after the exits of the execs. `runc delete` ru
 import logging
 import signal as signals
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import any_pb2
-from google.protobuf.message import Message
 
 from protos import typeurl
-from protos.containerd.events import task_pb2 as events_pb2
 from protos.containerd.runtime.task.v3 import shim_pb2
 from protos.containerd.types.runc.options import oci_pb2
 from protos.containerd.types.task import task_pb2
-from protos.errdefs import AlreadyExists, EngineError, NotFound, Unimplemented
+from protos.errdefs import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unimplemented
 from services.shim import linux
 from services.shim.cgroup import cgroup_of, has_own_pid_namespace
+from services.shim.events import Events, Publish
 from services.shim.loop import Future, Loop
 from services.shim.process import record
 from services.shim.process.exec import Exec
 from services.shim.process.init import Init
-from services.shim.process.process import Process, timestamp
+from services.shim.process.process import Process
 from services.shim.process.rootfs import Mount
 from services.shim.process.state import State, Verb
 from services.shim.reaper import Exit, Reaper
@@ -36,8 +34,6 @@ from services.shim.runtime import Runtime, Settings
 from services.shim.streams.factory import Request, open_stdio
 
 log = logging.getLogger("container")
-
-Publish = Callable[[str, Message], None]
 
 _FAILED_START: Final = 255
 _FLUSH_SECONDS: Final = 60.0
@@ -89,6 +85,7 @@ class Container:
         options = oci_pb2.Options()
         typeurl.to_message(request.options, options)
         self._id, self._bundle = request.id, Path(request.bundle)
+        self._events = Events(self._publish, request.id)
         settings = Settings.of(options, self._bundle)
         settings.save(self._bundle)
         self._runtime = Runtime(self._reaper, settings, request.id, self._bundle)
@@ -98,18 +95,25 @@ class Container:
         init = Init("", stdio_request, await open_stdio(self._loop, self._reaper, stdio_request))
         try:
             await init.create(self._loop, self._reaper, self._runtime, self._bundle, mounts)
-            self._cgroup = cgroup_of(init.pid)
-            self._own_pids = has_own_pid_namespace(init.pid)
+            self._look_at(init)
         except BaseException:
             init.close()
             if init.pid:
                 await self._undo_create(init)
             raise
         self._init = init
-        self._announce_create(request)
-        self._oom = self._cgroup.watch_oom(self._loop, self._out_of_memory)
+        self._events.created(request, init.pid)
+        self._oom = self._cgroup.watch_oom(self._loop, self._events.out_of_memory)
         init.died.when_done(lambda: self._follow(self._init_ended(init)))
         return init.pid
+
+    def _look_at(self, init: Init) -> None:
+        """What can be known only while it lives."""
+        try:
+            self._cgroup = cgroup_of(init.pid)
+            self._own_pids = has_own_pid_namespace(init.pid)
+        except OSError as error:
+            raise FailedPrecondition(f"init of container {self._id} ended before it was started") from error
 
     async def _undo_create(self, init: Init) -> None:
         self._reaper.signal(init.pid, signals.SIGKILL)
@@ -120,15 +124,6 @@ class Container:
         return Request(
             self._namespace, self._id, request.stdin, request.stdout, request.stderr, request.terminal, self._owner
         )
-
-    def _announce_create(self, request: shim_pb2.CreateTaskRequest) -> None:
-        io = events_pb2.TaskIO(
-            stdin=request.stdin, stdout=request.stdout, stderr=request.stderr, terminal=request.terminal
-        )
-        event = events_pb2.TaskCreate(
-            container_id=self._id, bundle=request.bundle, rootfs=request.rootfs, io=io, pid=self.pid
-        )
-        self._publish("/tasks/create", event)
 
     async def start(self, exec_id: str) -> int:
         """Start init or an exec; its pid."""
@@ -148,7 +143,7 @@ class Container:
             init.state = State.CREATED
             raise
         init.stdio.accept_input()
-        self._publish("/tasks/start", events_pb2.TaskStart(container_id=self._id, pid=init.pid))
+        self._events.started(init.pid)
 
     async def _start_exec(self, process: Exec) -> None:
         process.move(Verb.START)
@@ -161,8 +156,7 @@ class Container:
             raise
         process.stdio.accept_input()
         process.died.when_done(lambda: self._follow(self._exec_ended(process)))
-        event = events_pb2.TaskExecStarted(container_id=self._id, exec_id=process.name, pid=process.pid)
-        self._publish("/tasks/exec-started", event)
+        self._events.exec_started(process.name, process.pid)
 
     async def exec(self, request: shim_pb2.ExecProcessRequest) -> None:
         """Register a further process; `start` starts it."""
@@ -179,8 +173,7 @@ class Container:
         except EngineError:
             stdio.close()
             raise
-        event = events_pb2.TaskExecAdded(container_id=self._id, exec_id=request.exec_id)
-        self._publish("/tasks/exec-added", event)
+        self._events.exec_added(request.exec_id)
 
     # exits
 
@@ -223,11 +216,7 @@ class Container:
         async with process.lock:  # the event of its start goes first
             ended = process.died.result()
             process.move(Verb.EXIT)
-            event = events_pb2.TaskExit(
-                container_id=self._id, id=process.name or self._id, pid=ended.pid, exit_status=ended.status,
-                exited_at=timestamp(ended.at),
-            )
-            self._publish("/tasks/exit", event)
+            self._events.exited(process.name, ended)
             process.exit.set(ended)
 
     async def _clear_away(self) -> None:
@@ -265,14 +254,8 @@ class Container:
             self._close(process)
         self._execs.clear()
         ended = await init.exit
-        event = events_pb2.TaskDelete(
-            container_id=self._id, pid=ended.pid, exit_status=ended.status, exited_at=timestamp(ended.at)
-        )
-        self._publish("/tasks/delete", event)
+        self._events.deleted(ended)
         return ended
-
-    def _out_of_memory(self) -> None:
-        self._publish("/tasks/oom", events_pb2.TaskOOM(container_id=self._id))
 
     # verbs on what runs
 
@@ -303,7 +286,7 @@ class Container:
                 raise
             if init.state is State.PAUSING:
                 init.move(Verb.PAUSED)
-        self._publish("/tasks/paused", events_pb2.TaskPaused(container_id=self._id))
+        self._events.paused()
 
     async def resume(self) -> None:
         init = self._find("")
@@ -315,7 +298,7 @@ class Container:
             except EngineError:
                 init.state = before
                 raise
-        self._publish("/tasks/resumed", events_pb2.TaskResumed(container_id=self._id))
+        self._events.resumed()
 
     async def resize(self, exec_id: str, width: int, height: int) -> None:
         self._find(exec_id).resize(width, height)

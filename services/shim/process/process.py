@@ -4,11 +4,10 @@ import logging
 import os
 from pathlib import Path
 
-from google.protobuf import timestamp_pb2
-
 from protos.containerd.runtime.task.v3 import shim_pb2
 from protos.errdefs import FailedPrecondition, Internal, NotFound
 from services.shim import linux
+from services.shim.events import timestamp
 from services.shim.loop import Future, Lock, Loop
 from services.shim.process.console import Console
 from services.shim.process.state import State, Verb, after
@@ -94,10 +93,6 @@ class Process:
             response.exit_status = self.exit.result().status
             response.exited_at.CopyFrom(timestamp(self.exit.result().at))
         return response
-
-
-def timestamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
-    return timestamp_pb2.Timestamp(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9)
 
 
 def _read_pid(pid_file: Path) -> int:
