@@ -23,6 +23,9 @@ log = logging.getLogger("exits")
 _LATE: Final = 5_000_000_000
 """Nanoseconds after which a `die` is told with the time it happened, not the time it was heard of."""
 
+_SAVE_AGAIN: Final = 5.0
+"""Seconds until a state that could not be written is tried again."""
+
 
 def key(container: Container, pid: int) -> str:
     """What makes one end of a container unlike all others."""
@@ -47,9 +50,26 @@ def record(engine: Engine, container: Container, end: Exit) -> None:
     container.restart_count += retry
     container.released = False
     health.stop(container)
-    engine.store.save(container)
+    save(engine, container)
     engine.containers.refresh(container)
     container.settled = engine.spawn(_settle(engine, container, ran), f"settle {container.short}")
+
+
+def save(engine: Engine, container: Container) -> None:
+    """Write the state after something that has happened: a full disk must not stop what follows, and is tried again."""
+    try:
+        engine.store.save(container)
+    except OSError as error:
+        log.error("state not written, to be tried again container=%s error=%s", container.short, error)
+        engine.spawn(_save_later(engine, container), f"save {container.short}")
+
+
+async def _save_later(engine: Engine, container: Container) -> None:
+    while True:
+        await asyncio.sleep(_SAVE_AGAIN)
+        with contextlib.suppress(OSError):
+            engine.store.save(container)
+            return
 
 
 async def _settle(engine: Engine, container: Container, ran: float) -> None:

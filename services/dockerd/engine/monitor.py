@@ -65,7 +65,7 @@ def _out_of_memory(engine: Engine, container_id: str) -> None:
     if container is None:
         return
     container.state = replace(container.state, oom_killed=True)
-    engine.store.save(container)
+    exits.save(engine, container)
     notify.container(engine, container, "oom")
 
 
@@ -114,7 +114,7 @@ def _take(engine: Engine, container: Container, task: Process) -> None:
     if container.state.status is wanted and container.state.pid == task.pid:
         return
     container.state = replace(container.state, status=wanted, pid=task.pid)
-    engine.store.save(container)
+    exits.save(engine, container)
     engine.containers.refresh(container)
 
 

@@ -163,7 +163,7 @@ async def _roll_back(engine: Engine, container: Container, failure: failures.Fai
         return  # it was started; only what came after went wrong
     container.state = container.state.failed(failure.code, str(failure.error))
     container.starting = False
-    engine.store.save(container)
+    exits.save(engine, container)
     engine.containers.refresh(container)
     exits.wake(container, "not-running")
     if container.host.AutoRemove and not container.keep:
