@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from protos import errdefs
+from services.dockerd.oci import abi
 from services.dockerd.oci.facts import facts
 
 Rules = dict[str, Any]
@@ -82,7 +83,7 @@ def _architectures(document: Rules, architecture: str) -> list[str]:
     native = _SECCOMP_NAMES.get(architecture)
     for entry in document.get("archMap") or ():
         if entry.get("architecture") == native:
-            return [entry["architecture"], *(entry.get("subArchitectures") or ())]
+            return [entry["architecture"], *(each for each in entry.get("subArchitectures") or () if abi.runs(each))]
     return []
 
 
