@@ -41,18 +41,18 @@ def main(channel: socket.socket, directory: Path) -> int:
     life.settle_signals()
     warm.run()
     _settle()
-    channel.send(b'{"ready": true}')
-    if not _asked(channel, _IDLE):
-        rehearsal.play(directory, lambda: _asked(channel, 0))
-        _settle()
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
-        if not data:
-            return 0
-        try:
+    try:
+        channel.send(b'{"ready": true}')
+        if not _asked(channel, _IDLE):
+            rehearsal.play(directory, lambda: _asked(channel, 0))
+            _settle()
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
+            if not data:
+                return 0
             channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
-        except BrokenPipeError:
-            return 0
+    except BrokenPipeError:
+        return 0
 
 
 def _asked(channel: socket.socket, seconds: float) -> bool:

@@ -1,5 +1,7 @@
 """A task on disk: the OCI bundle, and beside it who serves it (`shim.json`) and how its init ended (`exit.json`).
 
+Our shim adds `runtime.json`, `init.pid` and that `exit.json`.
+
 Everything lies below `--state`: `io.containerd.runtime.v2.task/<namespace>/<id>`, where containerd has it, too.
 Written whole, never synced: after a power cut there is no task any more.
 """
@@ -17,6 +19,7 @@ from protos import errdefs
 TASKS: Final = "io.containerd.runtime.v2.task"
 _SHIM: Final = "shim.json"
 _EXIT: Final = "exit.json"
+_RUNTIME: Final = "runtime.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,10 @@ class Bundle:
         draft = self.path / f".{_EXIT}"
         draft.write_text(json.dumps(asdict(ended)))
         draft.rename(self.path / _EXIT)
+
+    def requested(self) -> bool:
+        """Whether our shim has been asked to create the container: it notes with which runtime."""
+        return (self.path / _RUNTIME).exists()
 
     def init_pid(self) -> int:
         """0 where the runtime has not come so far."""

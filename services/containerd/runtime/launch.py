@@ -25,6 +25,7 @@ log = logging.getLogger("launch")
 _VERSION: Final = 3
 _START: Final = 30.0
 _GREETING: Final = 5.0
+_REUNION: Final = 2.0
 _LONGEST: Final = 107
 
 Dead = Callable[[Shim], object]
@@ -54,17 +55,19 @@ class Launcher:
         server = bundle.server()
         shim = Shim(bundle, server, None)
         try:
-            pid = (await shim.greet(_GREETING)).shim_pid
+            pid = (await shim.greet(_REUNION)).shim_pid
         except errdefs.DeadlineExceeded:
             if not server.identity.lives():
                 raise errdefs.Unavailable(f"shim of {bundle.id} is gone") from None
             log.error("shim does not answer, it is kept id=%s pid=%d", bundle.id, server.identity.pid)
-            pid = server.identity.pid
+            pid, shim.created = server.identity.pid, True
         _attend(shim, pid, dead)
         return shim
 
     async def delete(self, bundle: Bundle, program: Path) -> Exit | None:
         """Have the shim's program clean up after its dead process; how init ended, None where it could not say."""
+        if self._is_ours(program) and not bundle.requested():
+            return None
         try:
             answer = await self._delete(bundle, program)
             reply = shim_pb2.DeleteResponse.FromString(answer)

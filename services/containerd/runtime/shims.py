@@ -87,10 +87,17 @@ class Shims:
         self._zygote.close()
 
     def get(self, namespace: str, container_id: str) -> Shim | None:
-        return self._shims.get((namespace, container_id))
+        shim = self._shims.get((namespace, container_id))
+        return shim if shim is not None and shim.created else None
 
     def all(self, namespace: str) -> list[Shim]:
-        return [shim for (space, _), shim in self._shims.items() if space == namespace]
+        return [shim for (space, _), shim in self._shims.items() if space == namespace and shim.created]
+
+    async def cleared(self, namespace: str, container_id: str) -> None:
+        """Return once nothing of a shim that died before it had a task is left."""
+        shim = self._shims.get((namespace, container_id))
+        if shim is not None and not shim.created:
+            await asyncio.shield(shim.exit)
 
     def _owns(self, pid: int) -> bool:
         return pid == self._zygote.pid or any(shim.pid == pid for shim in self._shims.values())
@@ -114,7 +121,7 @@ class Shims:
             self._shims[bundle.namespace, bundle.id] = shim
             self.spawn(self._bury(shim))
             return
-        if not await _has_task(shim):
+        if not shim.created and not await _has_task(shim):
             log.warning("shim without a task is ended id=%s namespace=%s", bundle.id, bundle.namespace)
             await self.discard(shim)
             return

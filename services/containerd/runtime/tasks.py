@@ -97,6 +97,7 @@ class Tasks:
             raise errdefs.AlreadyExists(f"task {container.id}: already exists")
         self._starting.add(key)
         try:
+            await self._shims.cleared(*key)
             if before is not None:
                 self._shims.drop(before)
             return await self._create(namespace, container, request)

@@ -194,7 +194,7 @@ def test_bootstrap_parameters_say_it_all(containerd: Containerd) -> None:
     with pytest.raises(grpc.RpcError, match="not found"):
         shim.stub.State(shim_pb2.StateRequest(id=shim.id), timeout=10)
     assert shim.create()
-    assert b"level=DEBUG" in os.read(containerd.log, 1 << 16)
+    assert b"level=debug" in os.read(containerd.log, 1 << 16)
     assert shim.delete() == 137
     shim.shut_down()
 

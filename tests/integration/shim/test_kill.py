@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -215,6 +216,37 @@ class TestShimKilled:
         finally:
             os.kill(shim, signal.SIGCONT)
         until(lambda: status(ours, "s6") == "RUNNING", "it answers again")
+
+
+class TestForeignShim:
+    """Any program that keeps to version 3 of the shim's commands, named by its path."""
+
+    def test_it_serves_and_is_found_again(self, ours: Daemon, tmp_path: Path) -> None:
+        foreign = tmp_path / "containerd-shim-other-v3"
+        foreign.write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent / "docker-containerd-shim"} "$@"\n')
+        foreign.chmod(0o755)
+        ours.ok("run", "-d", "--runtime", str(foreign), BUSYBOX, "f1", "sleep", "1000")
+        ours.restart(signal.SIGKILL)
+        assert ours.ok("tasks", "exec", "--exec-id", "e", "f1", "echo", "inside") == "inside\n"
+        os.kill(shims(ours)["f1"], signal.SIGKILL)
+        until(lambda: status(ours, "f1") == "STOPPED", "its death is noticed")
+        ours.ok("tasks", "rm", "f1")
+
+    @pytest.mark.parametrize(
+        ("script", "said"),
+        [
+            ("echo unix:///run/old.sock", "is no version 3 shim"),
+            ("echo '{\"version\":3,\"address\":\"unix:///x\",\"protocol\":\"ttrpc\"}'", "serves ttrpc version 3"),
+            ("echo broken >&2; exit 4", "exit status 4: broken"),
+        ],
+    )
+    def test_what_is_no_such_shim_is_refused(self, ours: Daemon, tmp_path: Path, script: str, said: str) -> None:
+        foreign = tmp_path / "shim"
+        foreign.write_text(f"#!/bin/sh\n{script}\n")
+        foreign.chmod(0o755)
+        assert said in ours.fails("run", "-d", "--runtime", str(foreign), BUSYBOX, "f2", "sleep", "1000")
+        assert ours.rows("tasks", "ls") == []
+        assert list((ours.state / "io.containerd.runtime.v2.task").glob("*/*")) == []
 
 
 class TestBothKilled:
