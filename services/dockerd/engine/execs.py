@@ -242,7 +242,8 @@ def _end(engine: Engine, container: Container, subject: Exec) -> None:
 async def _forget(engine: Engine, container: Container, subject: Exec) -> None:
     with contextlib.suppress(errdefs.EngineError):
         await tasks.delete_exec(engine, container.id, subject.id)
-    await asyncio.sleep(_KEPT)
+    if not subject.probe:
+        await asyncio.sleep(_KEPT)
     engine.execs.pop(subject.id, None)
 
 

@@ -105,13 +105,21 @@ async def _probe(engine: Engine, container: Container, config: HealthConfig) -> 
     except TimeoutError:
         with contextlib.suppress(errdefs.EngineError):
             await tasks.kill(engine, container.id, 9, exec_id=subject.id)
-        return -1, f"Health check exceeded timeout ({timeout:g}s)"
+        return -1, f"Health check exceeded timeout ({_duration(timeout)})"
     except errdefs.EngineError as error:
         return -1, str(error)
     finally:
         reading.cancel()
         ours.close()
         theirs.close()
+
+
+def _duration(seconds: float) -> str:
+    """As Go prints it: `500ms`, `1.5s`, `2m0s`."""
+    minutes, rest = divmod(seconds, 60)
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
 class _Pair:
