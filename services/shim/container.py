@@ -152,7 +152,7 @@ class Container:
         except BaseException:
             self._close(process)
             process.move(Verb.EXIT)
-            process.exit.set(Exit(0, _FAILED_START, 0))
+            process.exit.set(Exit(0, _FAILED_START, time.time_ns()))
             raise
         process.stdio.accept_input()
         process.died.when_done(lambda: self._follow(self._exec_ended(process)))

@@ -439,6 +439,23 @@ def test_nothing_stays_open(loop: Loop, run: Run, tmp_path: Path) -> None:
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 
+def test_comings_and_goings_leave_nothing(scene: Scene, run: Run) -> None:
+    async def story() -> None:
+        scene.begin(open_stdin=True)
+        before = set(Path("/proc/self/fd").iterdir())
+        for number in range(200):
+            client = await Attached(scene.loop, scene.config, stdin=True, logs=number % 2 == 0).listening()
+            os.write(scene.process.stdout, b"x" * 1000 + b"\n")
+            client.close()
+        while (await (await scene.ask(status=streams_pb2.Status())).reply()).status.attached_clients:
+            await scene.loop.sleep(0.005)
+        scene.close()
+        assert set(Path("/proc/self/fd").iterdir()) == before
+        scene.process.exit()
+
+    run(story())
+
+
 def test_path_too_long_is_refused(loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="longer than 107 bytes"):
         Owner(loop, config(tmp_path, socket="/" + "x" * 107), no_background)
