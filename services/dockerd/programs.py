@@ -13,3 +13,10 @@ def which(program: str) -> str:
         return program if os.access(program, os.X_OK) else ""
     places = (f"{directory}/{program}" for directory in PATH.split(":") if directory)
     return next((place for place in places if os.access(place, os.X_OK)), "")
+
+
+def init(configured: str) -> str:
+    """Path of the program for `--init`: the configured one, else docker-init, else tini as Debian names it; or ""."""
+    if configured:
+        return which(configured)
+    return which("docker-init") or which("tini-static")

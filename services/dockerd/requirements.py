@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import FailedPrecondition
+from services.dockerd import programs
 from services.dockerd.config import Config
 from services.dockerd.programs import which
 
@@ -34,7 +35,7 @@ def _programs(config: Config) -> Iterator[str]:
 
 def init_program(config: Config) -> str:
     """Path of docker-init, "" where there is none."""
-    return which(config.init_path or "docker-init")
+    return programs.init(config.init_path)
 
 
 def _kernel(config: Config) -> Iterator[str]:

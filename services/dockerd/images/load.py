@@ -21,6 +21,7 @@ from services.dockerd.images.store import Images, read_image
 from services.dockerd.images.unpack import unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
+_MOVED: Final = "The image {} already exists, renaming the old one with ID {} to empty string\n"
 _NAME_KEYS: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
@@ -70,14 +71,18 @@ async def load(images: Images, body: AsyncIterable[bytes], *, quiet: bool) -> As
 
 
 async def _announce(images: Images, image: Image, names: list[reference.Reference]) -> list[bytes]:
+    lines: list[bytes] = []
     for name in names:
+        previous = images.tags.get(str(name))
+        if previous and previous.image_id != image.id:
+            lines.append(progress.stream(_MOVED.format(name.familiar, previous.image_id)))
         await images.assign(name, image)
+        lines.append(progress.stream(f"Loaded image: {name.familiar}\n"))
     if not names:
         await images.keep(image)
+        lines.append(progress.stream(f"Loaded image ID: {image.id}\n"))
     images.emit("load", image.id, {"name": image.id, **image.labels})
-    if names:
-        return [progress.stream(f"Loaded image: {name.familiar}\n") for name in names]
-    return [progress.stream(f"Loaded image ID: {image.id}\n")]
+    return lines
 
 
 async def _take_in(images: Images, body: AsyncIterable[bytes], lease: str) -> Archive:

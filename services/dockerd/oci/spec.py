@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from protos import errdefs
+from services.dockerd import programs
 from services.dockerd.oci import (
     capabilities,
     devices,
@@ -22,7 +23,6 @@ from services.dockerd.oci import (
 from services.dockerd.oci import process as processes
 from services.dockerd.oci.defaults import INIT, MASKED_PATHS, READONLY_PATHS
 from services.dockerd.oci.inputs import Defaults, ExecInput, SpecInput
-from services.dockerd.programs import which
 from services.dockerd.schema.container import HostConfig
 
 __all__ = ["Defaults", "ExecInput", "SpecInput", "build", "cgroup_path", "process"]
@@ -110,7 +110,7 @@ def _init_program(given: SpecInput) -> str:
     wanted = given.host.Init if given.host.Init is not None else given.defaults.init
     if not wanted or given.host.PidMode:
         return ""
-    found = given.defaults.init_path or which("docker-init")
+    found = programs.init(given.defaults.init_path)
     if not found:
-        raise errdefs.FailedPrecondition("docker-init is not in PATH: install tini's docker-init or set --init-path")
+        raise errdefs.FailedPrecondition("docker-init is not in PATH: apt-get install tini, or set --init-path")
     return found
