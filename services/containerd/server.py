@@ -87,7 +87,7 @@ class Core:
         self.upkeep = Upkeep(db, self.content.blobs)
         self.tasks = Tasks(
             Settings(
-                root=config.root, state=config.state, address=config.address, shim=Path(config.shim),
+                state=config.state, address=config.address, shim=Path(config.shim),
                 debug=config.log_level == "debug",
             ),
             self.containers,

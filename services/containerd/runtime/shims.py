@@ -40,10 +40,8 @@ _LOOK: Final = 2.0
 class Settings:
     """Where the runtime keeps and finds things."""
 
-    root: Path
-    """What outlives a reboot (`--root`)."""
     state: Path
-    """What does not (`--state`): bundles and shim sockets lie below it."""
+    """`--state`, of this boot: bundles and shim sockets lie below it."""
     address: str
     """Path of docker-containerd's own socket, where shims forward their events to."""
     shim: Path

@@ -178,7 +178,7 @@ class TestShimKilled:
         with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as client:
             until(lambda: status(ours, "s5") == "RUNNING", "it runs")
             os.kill(shims(ours)["s5"], signal.SIGKILL)
-            assert client.wait(20) == 137
+            assert client.wait(20) in (137, 1)  # 1 where the reply to its start was still under way
 
     def test_killed_at_any_moment_of_a_start(self, ours: Daemon) -> None:
         """Fifteen moments: every one ends in a task that runs, or in an error and nothing."""
