@@ -138,22 +138,30 @@ class Tasks:
         return reply.pid
 
     async def delete(self, namespace: str, container_id: str) -> Exit:
-        """Forget a task that has ended; how it ended."""
-        shim = self.find(namespace, container_id)
+        """Forget a task that has ended; how it ended. Once begun it is done, whether or not the caller stays."""
+        return await asyncio.shield(self._delete(self.find(namespace, container_id), container_id))
+
+    async def _delete(self, shim: Shim, container_id: str) -> Exit:
         if not shim.exit.done():
             try:
                 request = shim_pb2.DeleteRequest(id=container_id)
                 reply = await shim.call("Delete", request, shim_pb2.DeleteResponse)
+            except errdefs.NotFound:
+                self._dismiss(shim)  # it was deleted for an earlier life of ours, which could not note it any more
+                raise
             except errdefs.Unavailable:
                 if await self._shims.end_of(shim) is None:
                     raise
             else:
-                shim.release()
-                self._shims.drop(shim)
-                self._shims.spawn(shim.shut_down())
+                self._dismiss(shim)
                 return Exit(reply.pid, reply.exit_status, nanoseconds(reply.exited_at))
         self._shims.drop(shim)
         return shim.exit.result()
+
+    def _dismiss(self, shim: Shim) -> None:
+        shim.release()
+        self._shims.drop(shim)
+        self._shims.spawn(shim.shut_down())
 
     async def wait(self, namespace: str, container_id: str, exec_id: str) -> Exit:
         """However long it takes, through broken connections and the shim's death."""
