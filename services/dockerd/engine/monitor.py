@@ -89,7 +89,7 @@ async def compare(engine: Engine, *, adopt: bool = False) -> None:
 
 async def _compare(engine: Engine, container: Container, task: Process, *, adopt: bool) -> None:
     status = task.status
-    if status == task_pb2.UNKNOWN:
+    if status == task_pb2.UNKNOWN and container.state.running:
         return  # its shim does not answer; if that is dead, docker-containerd is about to tell so
     if status == task_pb2.STOPPED:
         end = Exit(container.id, "", task.pid, task.exit_status, task.exited_at.ToNanoseconds())
