@@ -7,9 +7,12 @@ whatever ran has ended with 255. Half-done removals are finished; policies are a
 import asyncio
 import contextlib
 import logging
+import re
 import time
+from typing import Final
 
 from protos import errdefs
+from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from services.dockerd.container import restart
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
@@ -19,6 +22,8 @@ from services.dockerd.volumes import mounts
 
 log = logging.getLogger("restore")
 
+_LAYER: Final = re.compile("[0-9a-f]{64}$|skeleton ")
+"""Keys of the writable snapshots that dockerd makes: a container's, and that of a skeleton being made."""
 REBOOTED = 255
 """Exit code of what ran when the machine went down."""
 
@@ -57,6 +62,7 @@ async def restore(engine: Engine) -> None:
             container.state = container.state.exited(container.state.exit_code, container.state.finished_at)
             engine.store.save(container)
     await _connected(engine)
+    await _complete(engine)
     await asyncio.gather(*[_finish_removal(engine, each) for each in engine.store.discarded()])
     for container in engine.containers:
         if container.state.running:
@@ -74,6 +80,24 @@ async def _connected(engine: Engine) -> None:
             if attempt == 99:
                 raise
             await asyncio.sleep(0.1)
+
+
+async def _complete(engine: Engine) -> None:
+    """Undo what a killed dockerd had half created: a container without its layer, a layer without its container."""
+    driver = engine.images.snapshotter
+    request = snapshots_pb2.ListSnapshotsRequest(snapshotter=driver)
+    layers = {info.name async for reply in engine.client.stream(engine.client.snapshots.List, request)
+              for info in reply.info if info.kind == snapshots_pb2.ACTIVE and _LAYER.match(info.name)}
+    known = engine.store.kept() | set(engine.store.discarded())
+    for container in list(engine.containers):
+        if container.id not in layers and container.driver == driver and not container.started_before:
+            log.warning("half-created container removed container=%s", container.short)
+            mounts.release(engine.volumes, container.id, container.mounts, anonymous=True)
+            engine.containers.remove(container)
+            engine.store.discard(container)
+    for stray in layers - known:
+        log.warning("layer without a container removed key=%r", stray)
+        await tasks.erase(engine, driver, stray)
 
 
 async def _finish_removal(engine: Engine, container_id: str) -> None:
