@@ -10,6 +10,7 @@ import pytest
 from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.http import API
+from tests.harness.signals import default_library_signals
 
 NUMBERS = count(1)
 LIMIT = 150
@@ -17,6 +18,7 @@ LIMIT = 150
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ours: what Debian's docker.io cannot do, or does otherwise by design")
+    default_library_signals()  # ours gets rid of them itself, the reference does not
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whoever ends the run gets its clean-up too
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from protos.errdefs import EngineError, InvalidArgument
 from services.shim import config as command
+from services.shim import linux
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
 
 
 def _run(config: command.Config) -> int:
+    linux.default_library_signals()
     # Each action imports only what it needs.
     if config.help or config.version or config.info:
         return _tell(config)

@@ -14,6 +14,7 @@ CLONE_NEWNS: Final = 0x00020000
 CLOSE_RANGE_CLOEXEC: Final = 4
 MNT_DETACH: Final = 2
 AT_FDCWD: Final = -100
+_SYS_RT_SIGACTION: Final = {"x86_64": 13, "aarch64": 134}
 AT_SYMLINK_NOFOLLOW: Final = 0x100
 STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
@@ -62,6 +63,16 @@ def set_child_subreaper() -> None:
 
 def set_parent_death_signal(number: int) -> None:
     _prctl(PR_SET_PDEATHSIG, number)
+
+
+def default_library_signals() -> None:
+    """Undo an inherited ignore of glibc's own signals, 32 and 33, which `signal` refuses to touch.
+
+    A parent that used posix_spawn (make does) leaves them ignored, and so they would be down to the container.
+    """
+    number = _SYS_RT_SIGACTION.get(os.uname().machine)
+    for reserved in (32, 33) if number else ():
+        _libc.syscall(number, reserved, bytes(32), None, ctypes.c_size_t(8))
 
 
 def unshare(flags: int) -> None:

@@ -36,5 +36,6 @@ async def send(engine: Engine, container: Container, number: int) -> None:
             raise errdefs.Conflict(f"container {container.id} is just ending") from error
     notify.container(engine, container, "kill", {"signal": str(number)})
     if number == KILL and container.state.status is Status.PAUSED:
-        with suppress(errdefs.FailedPrecondition, errdefs.NotFound):  # most shims let it die at once
+        # Most shims let it die at once, and a runtime then says in its own words that it is not paused.
+        with suppress(errdefs.FailedPrecondition, errdefs.NotFound, errdefs.Unknown):
             await tasks.resume(engine, container.id)
