@@ -22,7 +22,7 @@ from protos.errdefs import AlreadyExists, EngineError, FailedPrecondition, NotFo
 from services.shim import linux
 from services.shim.cgroup import cgroup_of, has_own_pid_namespace
 from services.shim.events import Events, Publish
-from services.shim.loop import Future, Loop
+from services.shim.loop import Future, Lock, Loop
 from services.shim.process import record
 from services.shim.process.exec import Exec
 from services.shim.process.init import Init
@@ -55,6 +55,7 @@ class Container:
         self._init: Init | None = None
         self._execs: dict[str, Exec] = {}
         self._creating = False
+        self._starting = Lock()
         self._unquiet: list[Future[None]] = []
 
     @property
@@ -138,7 +139,8 @@ class Container:
     async def _start_init(self, init: Process) -> None:
         init.move(Verb.START)
         try:
-            await self._runtime.start()
+            async with self._starting:
+                await self._runtime.start()
         except EngineError:
             init.state = State.CREATED
             raise
@@ -223,7 +225,8 @@ class Container:
         """What init left behind ends, and the runtime forgets the container."""
         if not self._own_pids:
             await self._cgroup.kill(self._loop, signals.SIGKILL)
-        await self._runtime.delete()
+        async with self._starting:  # a start whose process has ended at once still clears up after itself
+            await self._runtime.delete()
 
     async def delete(self, exec_id: str) -> Exit:
         process = self._find(exec_id)
