@@ -257,8 +257,8 @@ def test_a_full_disk(fresh: Fresh) -> None:
 
 def test_two_engines_side_by_side(fresh: Fresh) -> None:
     first, second = fresh(), fresh()
-    first.docker.ok("run", "-d", "--name", "same", "-p", "8080:80", "busybox", "sleep", "600")
-    second.docker.ok("run", "-d", "--name", "same", "-p", "8080:80", "busybox", "sleep", "600")
+    first.docker.ok("run", "-d", "--init", "--name", "same", "-p", "8080:80", "busybox", "sleep", "600")
+    second.docker.ok("run", "-d", "--init", "--name", "same", "-p", "8080:80", "busybox", "sleep", "600")
     assert first.docker.inspect("same", "{{.Id}}") != second.docker.inspect("same", "{{.Id}}")
     second.stop()
     assert first.docker.ok("exec", "same", "echo", "on") == "on"

@@ -341,7 +341,7 @@ def test_many_at_once(docker: Docker) -> None:
 
 def test_an_ended_container_keeps_its_times(docker: Docker, name: str) -> None:
     before = time.time()
-    docker("run", "--name", name, *SHELL, "exit 3")
+    docker("run", "--name", name, *SHELL, "sleep 0.2; exit 3")
     state = docker.inspect(name, "{{.State.Status}} {{.State.ExitCode}} {{.State.Running}} {{.State.Pid}}")
     assert state == "exited 3 false 0"
     started, finished = docker.inspect(name, "{{.State.StartedAt}} {{.State.FinishedAt}}").split()

@@ -16,6 +16,9 @@ async def kill(engine: Engine, reference: str, signal: str = "") -> None:
     """Send a signal by name or number, SIGKILL for none."""
     container = engine.containers.get(reference)
     number = signals.parse(signal) if signal else KILL
+    if container.starting:
+        async with container.lock:
+            pass  # its process may run, and have spoken, before the start has come back
     if not container.state.active:
         raise errdefs.Conflict(f"cannot kill container: {reference}: container {container.id} is not running")
     if container.state.status is Status.RESTARTING and number in (KILL, signals.parse(container.stop_signal)):
@@ -29,12 +32,13 @@ async def send(engine: Engine, container: Container, number: int) -> None:
     """Deliver the signal; a paused container is resumed by SIGKILL alone."""
     if number in (KILL, signals.parse(container.stop_signal)):
         container.manually_stopped = True
+    if container.state.running:  # told before it works: the exit it brings comes by another way
+        notify.container(engine, container, "kill", {"signal": str(number)})
     try:
         await tasks.kill(engine, container.id, number)
     except errdefs.NotFound as error:
         if container.state.running:
             raise errdefs.Conflict(f"container {container.id} is just ending") from error
-    notify.container(engine, container, "kill", {"signal": str(number)})
     if number == KILL and container.state.status is Status.PAUSED:
         # Most shims let it die at once, and a runtime then says in its own words that it is not paused.
         with suppress(errdefs.FailedPrecondition, errdefs.NotFound, errdefs.Unknown):
