@@ -20,7 +20,7 @@ from protos.containerd.types.task import task_pb2
 from protos.streams.v1 import streams_pb2
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, document, failures, notify, streams, tasks
+from services.dockerd.engine import attach, document, failures, notify, runtimes, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.records import Exec
 from services.dockerd.engine.tasks import Exit
@@ -99,9 +99,10 @@ async def start(engine: Engine, subject: Exec, container: Container, client: att
         connection = await _launch(engine, subject, container, guest)
     except errdefs.EngineError as error:
         failure = failures.of_exec(error)
-        await _failed(engine, subject, container, failure.code)
+        subject.exit_code, subject.starting = failure.code, False
         if guest:
             guest.tell(str(failure.error), framed=not subject.tty)
+        await _failed(engine, subject, container)
         raise failure.error from error
     finally:
         subject.starting = False
@@ -109,7 +110,7 @@ async def start(engine: Engine, subject: Exec, container: Container, client: att
         if guest:
             guest.close()
     if connection:
-        engine.spawn(_watch(engine, container, subject, connection), f"attached exec {subject.id[:12]}")
+        _watch(engine, container, subject, connection)
 
 
 class _Guest:
@@ -131,8 +132,7 @@ class _Guest:
         self._voice.close()
 
 
-async def _failed(engine: Engine, subject: Exec, container: Container, code: int) -> None:
-    subject.exit_code, subject.starting = code, False
+async def _failed(engine: Engine, subject: Exec, container: Container) -> None:
     _end(engine, container, subject)
     with contextlib.suppress(errdefs.EngineError):
         await tasks.delete_exec(engine, container.id, subject.id)
@@ -145,22 +145,32 @@ async def _launch(
     config = streams_pb2.Config(
         container_id=container.id, exec_id=subject.id, tty=subject.tty, open_stdin=subject.stdin,
         stdin_once=True, log_driver="none")
-    stdio = streams.publish(engine, config)
+    stdio = await streams.publish(engine, config, foreign=runtimes.of(engine, container).foreign)
     await tasks.execute(engine, container.id, subject.id, stdio, process, tty=subject.tty)
     connection = None
     if guest:
-        wish = streams_pb2.Attach(
-            stdin=subject.stdin, stdout=subject.stdout, stderr=subject.stderr, stream=True,
-            multiplexed=not subject.tty, unread=guest.unread,
-            detach_keys=attach.detach_keys(subject.detach_keys) if subject.tty else b"")
-        connection = subject.stream = await streams.attach(engine, subject.id, wish, guest.socket)
-    pid = await tasks.start(engine, container.id, subject.id)
+        connection = subject.stream = await _attach(engine, subject, guest, stdin=not stdio.stdin)
     subject.started_at = time.time_ns()
+    pid = await tasks.start(engine, container.id, subject.id)
+    if stdio.stdin:  # from here on somebody reads the fifo, and what is written into it is not lost
+        await tasks.release_stdin(engine, container.id, subject.id)
+        if guest:
+            _watch(engine, container, subject, await _attach(engine, subject, guest, stdin=True, output=False))
     _save(engine, subject, pid)
     _running(subject, pid)
     if subject.early:
         record(engine, container, subject.early)
     return connection
+
+
+async def _attach(
+    engine: Engine, subject: Exec, guest: _Guest, *, stdin: bool, output: bool = True
+) -> streams.Connection:
+    wish = streams_pb2.Attach(
+        stdin=subject.stdin and stdin, stdout=subject.stdout and output, stderr=subject.stderr and output, stream=True,
+        multiplexed=not subject.tty, unread=guest.unread if stdin else b"",
+        detach_keys=attach.detach_keys(subject.detach_keys) if subject.tty else b"")
+    return await streams.attach(engine, subject.id, wish, guest.socket.dup())
 
 
 def _running(subject: Exec, pid: int) -> None:
@@ -178,9 +188,14 @@ async def _process(engine: Engine, subject: Exec, container: Container) -> dict[
         privileged=subject.privileged, console=subject.console))
 
 
-async def _watch(engine: Engine, container: Container, subject: Exec, connection: streams.Connection) -> None:
-    if await streams.ended(connection) == streams_pb2.DETACHED:
-        _notify(engine, container, subject, "exec_detach")
+def _watch(engine: Engine, container: Container, subject: Exec, connection: streams.Connection) -> None:
+    """Tell of a client that detaches by its keys."""
+
+    async def wait() -> None:
+        if await streams.ended(connection) == streams_pb2.DETACHED:
+            _notify(engine, container, subject, "exec_detach")
+
+    engine.spawn(wait(), f"attached exec {subject.id[:12]}")
 
 
 async def resize(engine: Engine, reference: str, height: int, width: int) -> None:

@@ -1,5 +1,6 @@
 """Which OCI runtime runs a container, as docker-containerd wants to be told."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ SHIM: Final = "io.containerd.runc.v2"
 class Runtime:
     name: str
     options: any_pb2.Any
+    foreign: bool = False
+    """Its shim may not be ours."""
 
 
 def check(engine: Engine, name: str) -> None:
@@ -30,10 +33,25 @@ def of(engine: Engine, container: Container) -> Runtime:
     check(engine, name)
     chosen = engine.config.runtimes[name]
     if chosen.type:
-        return Runtime(chosen.type, any_pb2.Any())
+        return Runtime(chosen.type, any_pb2.Any(), foreign=True)
     options = oci_pb2.Options(
-        binary_name=chosen.path or name,
+        binary_name=_program(engine, name),
         root=str(engine.config.exec_root / "runtime"),
         systemd_cgroup=engine.defaults.systemd_cgroup,
     )
-    return Runtime(SHIM, typeurl.from_message(options))
+    return Runtime(SHIM, typeurl.from_message(options), foreign=bool(engine.config.containerd))
+
+
+def _program(engine: Engine, name: str) -> str:
+    """The runtime's program; one that is to get arguments is called by a script, as in Docker."""
+    chosen = engine.config.runtimes[name]
+    program = chosen.path or name
+    if not chosen.args:
+        return program
+    script = engine.config.exec_root / "runtimes" / name
+    text = f'#!/bin/sh\nexec {shlex.join([program, *chosen.args])} "$@"\n'
+    if not script.exists() or script.read_text() != text:
+        script.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        script.write_text(text)
+        script.chmod(0o700)
+    return str(script)

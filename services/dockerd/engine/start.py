@@ -82,7 +82,7 @@ async def _create(engine: Engine, container: Container) -> None:
         container.rootfs = await tasks.mounts(engine, container)
     if spec != container.spec:
         await tasks.record(engine, container, spec, runtime.name, runtime.options)
-    stdio = streams.publish(engine, _streams(engine, container))
+    stdio = await streams.publish(engine, _streams(engine, container), foreign=runtime.foreign)
     connecting = asyncio.ensure_future(engine.network.connect(container.id))
     try:
         await tasks.create(engine, container, container.rootfs, stdio, runtime.options)
@@ -90,6 +90,8 @@ async def _create(engine: Engine, container: Container) -> None:
         await asyncio.wait([connecting])
         raise _CreateError(error) from error
     await connecting
+    if stdio.stdin:
+        await tasks.release_stdin(engine, container.id)
     await _hand_over(engine, container)
 
 

@@ -4,13 +4,16 @@ The bytes themselves never pass through here. Protocol: protos/streams/v1/stream
 """
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import os
 import select
+import shlex
 import shutil
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -44,13 +47,48 @@ def socket_path(engine: Engine, identity: str) -> Path:
     return directory(engine) / hashlib.blake2s(identity.encode(), digest_size=10).hexdigest()
 
 
-def publish(engine: Engine, config: streams_pb2.Config) -> str:
-    """Write what the owner needs to know; the stdio URI for the task."""
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """What a task is told to use: a URI for the owner, or the owner's fifos."""
+
+    stdout: str
+    stderr: str
+    stdin: str = ""
+
+
+async def publish(engine: Engine, config: streams_pb2.Config, *, foreign: bool) -> Stdio:
+    """Write what the owner needs to know; the task's stdio.
+
+    A shim that is not ours gives a `binary://` logger no stdin, and starts that of an exec too late to be attached to:
+    there the owner is started here, with fifos.
+    """
     path = socket_path(engine, config.exec_id or config.container_id)
     config.socket = str(path)
     file = path.with_suffix(".json")
     file.write_text(json_format.MessageToJson(config, indent=None, preserving_proto_field_name=True))
-    return f"binary://{program()}?streams={quote(str(file))}"
+    if not foreign or not (config.open_stdin or config.exec_id):
+        uri = f"binary://{program()}?streams={quote(str(file))}"
+        return Stdio(uri, "" if config.tty else uri)
+    fifos = path.with_suffix(".fifos")
+    await _start_owner(file, fifos)
+    return Stdio(str(fifos / "stdout"), "" if config.tty else str(fifos / "stderr"),
+                 str(fifos / "stdin") if config.open_stdin else "")
+
+
+async def _start_owner(file: Path, fifos: Path) -> None:
+    """Start an owner of its own; it goes into the background once it listens, and outlives dockerd."""
+    command = [program(), "streams", str(file), str(fifos)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL, start_new_session=True)
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            code = await process.wait()
+    except TimeoutError as error:
+        process.kill()
+        raise errdefs.Unavailable(f"{shlex.join(command)} is not ready after {_DEADLINE:g} s") from error
+    if code != 0:
+        raise errdefs.Unavailable(f"{shlex.join(command)} failed with code {code}")
 
 
 def discard(engine: Engine, identity: str) -> None:
@@ -58,6 +96,17 @@ def discard(engine: Engine, identity: str) -> None:
     path = socket_path(engine, identity)
     path.unlink(missing_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)
+    fifos = path.with_suffix(".fifos")
+    if fifos.exists():
+        _end_output(fifos)
+        shutil.rmtree(fifos, ignore_errors=True)
+
+
+def _end_output(fifos: Path) -> None:
+    """An owner whose process never began has seen no writer, and so no end: let it see one come and go."""
+    for name in ("stdout", "stderr"):
+        with contextlib.suppress(OSError):  # nobody reads any more
+            os.close(os.open(fifos / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def readable(fd: int) -> bool:

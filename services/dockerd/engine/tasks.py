@@ -15,6 +15,7 @@ from protos.containerd.types.mount_pb2 import Mount
 from protos.containerd.types.task.task_pb2 import Process, ProcessInfo
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
+from services.dockerd.engine.streams import Stdio
 
 SLOW: Final = 120.0
 """Seconds for calls in which a runtime works."""
@@ -33,11 +34,11 @@ class Exit:
 
 
 async def create(
-    engine: Engine, container: Container, rootfs: Sequence[Mount], stdio: str, options: any_pb2.Any
+    engine: Engine, container: Container, rootfs: Sequence[Mount], stdio: Stdio, options: any_pb2.Any
 ) -> int:
     """Have the runtime create the container; the pid of its init, which waits for `start`."""
     request = tasks_pb2.CreateTaskRequest(
-        container_id=container.id, rootfs=rootfs, stdout=stdio, stderr="" if container.config.Tty else stdio,
+        container_id=container.id, rootfs=rootfs, stdin=stdio.stdin, stdout=stdio.stdout, stderr=stdio.stderr,
         terminal=container.config.Tty, options=options)
     return (await engine.client.call(engine.client.tasks.Create, request, timeout=SLOW)).pid
 
@@ -45,6 +46,13 @@ async def create(
 async def start(engine: Engine, container_id: str, exec_id: str = "") -> int:
     request = tasks_pb2.StartRequest(container_id=container_id, exec_id=exec_id)
     return (await engine.client.call(engine.client.tasks.Start, request, timeout=SLOW)).pid
+
+
+async def release_stdin(engine: Engine, container_id: str, exec_id: str = "") -> None:
+    """Have a shim that reads stdin from a fifo let go of its own writing end: the input then ends with the writer's."""
+    request = tasks_pb2.CloseIORequest(container_id=container_id, exec_id=exec_id, stdin=True)
+    with contextlib.suppress(errdefs.NotFound):  # it has ended already
+        await engine.client.call(engine.client.tasks.CloseIO, request)
 
 
 async def kill(engine: Engine, container_id: str, signal: int, *, exec_id: str = "", everyone: bool = False) -> None:
@@ -64,11 +72,12 @@ async def delete_exec(engine: Engine, container_id: str, exec_id: str) -> None:
 
 
 async def execute(
-    engine: Engine, container_id: str, exec_id: str, stdio: str, process: dict[str, Any], *, tty: bool
+    engine: Engine, container_id: str, exec_id: str, stdio: Stdio, process: dict[str, Any], *, tty: bool
 ) -> None:
     """Register a further process of a running task."""
     request = tasks_pb2.ExecProcessRequest(
-        container_id=container_id, exec_id=exec_id, stdout=stdio, stderr="" if tty else stdio, terminal=tty,
+        container_id=container_id, exec_id=exec_id, stdin=stdio.stdin, stdout=stdio.stdout, stderr=stdio.stderr,
+        terminal=tty,
         spec=typeurl.from_json(typeurl.PROCESS, process))
     await engine.client.call(engine.client.tasks.Exec, request, timeout=SLOW)
 

@@ -45,10 +45,11 @@ def _serve(config_path: Path, directory: Path | None, ready: int) -> None:
     reaper = Reaper(loop)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    owner = Owner(loop, read_config(config_path), reaper.background)
+    config = read_config(config_path)
+    owner = Owner(loop, config, reaper.background)
     loop.on_signal(signal.SIGTERM, owner.finish)
     if directory is not None:
-        owner.take(*open_fifos(directory))
+        owner.take(*open_fifos(directory, config.tty))
     else:
         for fd in (_STDOUT, _STDERR):
             os.set_inheritable(fd, False)
@@ -71,13 +72,13 @@ def make_fifos(directory: Path) -> None:
             os.mkfifo(path, 0o600)
 
 
-def open_fifos(directory: Path) -> tuple[int, int, int]:
-    """Without waiting for the other side: the output ends once a writer has come and gone."""
+def open_fifos(directory: Path, tty: bool = False) -> tuple[int, int, int]:
+    """Without waiting for the other side: the output ends once a writer has come and gone. A terminal has no stderr."""
     flags = os.O_NONBLOCK | os.O_CLOEXEC
     return (
         os.open(directory / "stdin", os.O_RDWR | flags),
         os.open(directory / "stdout", os.O_RDONLY | flags),
-        os.open(directory / "stderr", os.O_RDONLY | flags),
+        -1 if tty else os.open(directory / "stderr", os.O_RDONLY | flags),
     )
 
 
