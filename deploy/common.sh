@@ -1,7 +1,7 @@
 # What the scripts beside this one share. Not run by itself.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-STATE=/run/dockerd-py
+STATE=${DOCKERD_STATE:-/run/dockerd-py}
 LOG=${DOCKERD_LOG:-/var/log/dockerd.log}
 PIDFILE=/var/run/docker.pid
 SOCKET=/var/run/docker.sock
@@ -20,6 +20,9 @@ recall() {
     [ ! -r "$STATE" ] || . "$STATE"
 }
 
+# A killed dockerd may be a zombie for a while: its name is still there, but it is not running.
 running() {
-    [ -r "$PIDFILE" ] && [ "$(cat "/proc/$(cat "$PIDFILE")/comm" 2>/dev/null)" = dockerd ]
+    local pid
+    pid=$(cat "$PIDFILE" 2>/dev/null) && [ -n "$pid" ] || return 1
+    grep -qs '^Name:[[:space:]]dockerd$' "/proc/$pid/status" && ! grep -qs '^State:[[:space:]]Z' "/proc/$pid/status"
 }
