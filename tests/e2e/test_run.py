@@ -25,7 +25,6 @@ def test_exit_code_is_the_commands(docker: Docker, code: int) -> None:
 
 
 def test_death_by_signal_is_128_and_more(docker: Docker) -> None:
-    assert docker("run", "--rm", *SHELL, "kill -9 $$; sleep 9", timeout=20).code in (0, 137)
     assert docker("run", "--rm", "--init", *SHELL, "kill -9 $$").code == 137
 
 
