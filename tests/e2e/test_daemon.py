@@ -142,16 +142,16 @@ def test_live_restore_keeps_containers(fresh: Fresh) -> None:
     assert engine.docker.ok("exec", "stays", "echo", "in") == "in"
 
 
-def test_several_listeners(fresh: Fresh, tmp_path: Path) -> None:
-    engine = fresh("-H", "unix:///dev/shm/e2e-second.sock", "-H", "tcp://127.0.0.1:23750", "--tls=false", start=False)
-    engine.start()
-    try:
-        assert API("/dev/shm/e2e-second.sock")("GET", "/_ping").body == b"OK"
-        with engine.network.connect("127.0.0.1", 23750) as sock:
-            sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert b"200 OK" in sock.recv(4096)
-    finally:
-        Path("/dev/shm/e2e-second.sock").unlink(missing_ok=True)
+def test_several_listeners(fresh: Fresh) -> None:
+    engine = fresh(start=False)
+    second, third = engine.root / "second.sock", engine.root / "third.sock"
+    bare = [] if engine.reference else ["-H", str(third)]
+    engine.start("-H", f"unix://{second}", "-H", "tcp://127.0.0.1:23750", "--tls=false", *bare)
+    for path in [second, *([third] if bare else [])]:
+        assert API(str(path))("GET", "/_ping").body == b"OK"
+    with engine.network.connect("127.0.0.1", 23750) as sock:
+        sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"200 OK" in sock.recv(4096)
 
 
 def test_another_subnet(fresh: Fresh) -> None:
