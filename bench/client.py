@@ -13,7 +13,8 @@ class Client:
     def __init__(self, path: str) -> None:
         self.path = path
         self._sock: socket.socket = dial(path, 120)
-        self._unread = b""
+        self._unread = bytearray()
+        self._at = 0
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         data = b"" if body is None else json.dumps(body).encode()
@@ -23,34 +24,40 @@ class Client:
         return self.reply()
 
     def reply(self) -> tuple[int, bytes]:
-        while b"\r\n\r\n" not in self._unread:
-            self._more()
-        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-        status = int(lines[0].split(" ")[1])
+        status = int(self._line().split(b" ")[1])
+        headers: dict[str, str] = {}
+        while line := self._line().decode("latin-1"):
+            name, _, value = line.partition(": ")
+            headers[name.lower()] = value.lower()
         if headers.get("transfer-encoding") == "chunked":
             return status, self._chunked()
         return status, self._take(int(headers.get("content-length", "0")))
 
     def _chunked(self) -> bytes:
-        body = b""
+        parts: list[bytes] = []
         while True:
-            while b"\r\n" not in self._unread:
-                self._more()
-            digits, _, self._unread = self._unread.partition(b"\r\n")
-            size = int(digits, 16)
-            body += self._take(size + 2)[:-2]
+            size = int(self._line(), 16)
+            parts.append(self._take(size))
+            self._take(2)
             if not size:
-                return body
+                return b"".join(parts)
+
+    def _line(self) -> bytes:
+        while (end := self._unread.find(b"\r\n", self._at)) < 0:
+            self._more()
+        line, self._at = bytes(self._unread[self._at : end]), end + 2
+        return line
 
     def _take(self, size: int) -> bytes:
-        while len(self._unread) < size:
+        while len(self._unread) - self._at < size:
             self._more()
-        data, self._unread = self._unread[:size], self._unread[size:]
+        data = bytes(self._unread[self._at : self._at + size])
+        self._at += size
         return data
 
     def _more(self) -> None:
+        del self._unread[: self._at]  # only here, so that many small chunks cost no copy each
+        self._at = 0
         data = self._sock.recv(1 << 20)
         if not data:
             raise ConnectionError(f"{self.path} closed the connection")
