@@ -32,7 +32,8 @@ def main() -> int:
         rows += proxies(1 if options.quick else 5)
     if options.write:
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(rows))
+        _, mark, explained = PAGE.read_text().partition("\n## ") if PAGE.exists() else ("", "", "")
+        PAGE.write_text(page(rows) + mark + explained)  # what people wrote below the table stays
     return 0
 
 
