@@ -24,14 +24,14 @@ def test_root_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_programs_are_told_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "which", lambda program: "")
+    monkeypatch.setattr(programs, "PATH", "/nowhere")
     text = lacking(Config(init=True))
     for line in ("OCI runtime runc: apt-get install runc", "docker-init for --init: apt-get install tini", "iptables"):
         assert f"\n  {line}" in text
 
 
 def test_shim_of_another_kind_needs_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "which", lambda program: "")
+    monkeypatch.setattr(programs, "PATH", "/nowhere")
     kata = {"kata": Runtime(type="io.containerd.kata.v2")}
     text = lacking(Config(runtimes=kata, default_runtime="kata"))
     assert "OCI runtime" not in text
