@@ -29,6 +29,7 @@ CASES = [
 def engine() -> Iterator[Engine]:
     with Engine(reference=False) as engine:
         engine.docker.ok("run", "--rm", "busybox", "true")
+        until(lambda: not [*engine.data.glob("image/*/layerdb/mounts/*")], "the container is cleared away", 10)
         before = things(engine)
         yield engine
         engine.docker.ok("run", "--rm", "busybox", "true")

@@ -81,6 +81,8 @@ class Container:
     """Clients (engine/attach.py) that attached before the start."""
     waiters: dict[str, list[asyncio.Future[Outcome]]] = field(default_factory=dict)
     """By condition: not-running, next-exit, removed."""
+    prepared: asyncio.Task[None] | None = None
+    """Makes docker-containerd's record of it, ahead of its first start."""
     settled: asyncio.Task[None] | None = None
     """Cleaning up after the last exit; a start awaits it."""
     retry: asyncio.Task[None] | None = None

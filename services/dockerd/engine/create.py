@@ -1,7 +1,7 @@
 """`create`: a container with its configuration checked and completed, its name, its file system and its volumes.
 
-It is on disk, synced, and its file system is there before the answer goes out; docker-containerd's record of it is made
-by its first start, which knows the spec.
+It is on disk, synced, and its file system is there before the answer goes out; docker-containerd's record of it, with
+the spec, is made behind the answer, or by the first start, which knows all.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from protos import errdefs
 from services.dockerd import rootfs, skeleton
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
-from services.dockerd.engine import layerdb, notify, runtimes, tasks
+from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.logger import options
@@ -51,7 +51,19 @@ async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[
         raise
     engine.containers.add(container)
     notify.container(engine, container, "create")
+    container.prepared = engine.spawn(_anticipate(engine, container), f"prepare {container.short}")
     return container, warnings
+
+
+async def _anticipate(engine: Engine, container: Container) -> None:
+    """Make docker-containerd's record as the first start will want it; should it want another, it says so itself."""
+    if container.mounts or container.host.NetworkMode.startswith("container:"):
+        return  # known only when it starts
+    with contextlib.suppress(errdefs.EngineError, OSError):
+        sandbox = engine.network.plan(wiring.request(engine, container))
+        spec = await document.build(engine, container, sandbox, ())
+        runtime = runtimes.of(engine, container)
+        await tasks.record(engine, container, spec, runtime.name, runtime.options)
 
 
 def _completed(engine: Engine, asked: ContainerConfig, host: HostConfig, image: Image) -> ContainerConfig:

@@ -44,6 +44,8 @@ class Engine:
     """Follows docker-containerd's events."""
     users: dict[tuple[str, str, tuple[str, ...]], User] = field(default_factory=dict)
     """Identities already looked up in images: by image, user and groups."""
+    clearing: set[asyncio.Task[None]] = field(default_factory=set)
+    """What is left to do for containers that are off the books."""
     background: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

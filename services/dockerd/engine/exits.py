@@ -82,13 +82,13 @@ async def _settle(engine: Engine, container: Container, ran: float) -> None:
     wake(container, "next-exit")
     if not retry:
         wake(container, "not-running")
+        if container.host.AutoRemove and not container.keep and not engine.closing:
+            engine.spawn(_auto_remove(engine, container), f"auto-remove {container.short}")
     await asyncio.wait([task])
     streams.discard(engine, container.id)
-    if retry:
+    if retry and container.state.status is Status.RESTARTING:
         delay = container.backoff.next(ran)
         container.retry = engine.spawn(_restart(engine, container, delay), f"restart {container.short}")
-    elif container.host.AutoRemove and not container.keep and not engine.closing:
-        engine.spawn(_auto_remove(engine, container), f"auto-remove {container.short}")
 
 
 def wake(container: Container, condition: str) -> None:
@@ -151,5 +151,4 @@ def cancel_restart(engine: Engine, container: Container) -> bool:
 async def _auto_remove(engine: Engine, container: Container) -> None:
     from services.dockerd.engine import remove  # the verb uses this module
 
-    with contextlib.suppress(errdefs.NotFound, errdefs.Conflict):
-        await remove.remove(engine, container.id, force=True, volumes=True)
+    await remove.quietly(engine, container)

@@ -1,21 +1,24 @@
 """`rm`: a container and all that is its own.
 
 It is off the books, and its name free, as soon as its directory is renamed; what deleting is left over after a crash
-is done at the next start.
+is done at the next start. `rm` waits until all is gone; `--rm` tells of the removal first and then clears up.
 """
 
 import asyncio
 import contextlib
 import logging
+from typing import Final
 
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, stop, streams, tasks
+from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, stop, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.volumes import mounts
 
 log = logging.getLogger("remove")
+
+_TRIES: Final = 10
 
 
 async def remove(engine: Engine, reference: str, *, force: bool = False, volumes: bool = False) -> None:
@@ -26,15 +29,40 @@ async def remove(engine: Engine, reference: str, *, force: bool = False, volumes
         await _end(engine, container)
     async with container.lock:
         if container.id not in engine.containers:
+            if force:
+                return  # `--rm` was quicker
             raise errdefs.NotFound(f"No such container: {reference}")
         _check(container, force=False)
-        await _remove(engine, container, volumes=volumes)
+        _begin(engine, container)
+        exits.save(engine, container)
+        try:
+            await _settled(container)
+            await engine.network.release(container.id)
+            await tasks.forget(engine, container)
+            _leave(engine, container, volumes=volumes)
+        except (errdefs.EngineError, OSError) as error:
+            raise _give_up(engine, container, error) from error
+        await asyncio.to_thread(purge, engine, container.id)
 
 
 async def quietly(engine: Engine, container: Container) -> None:
-    """`--rm`: as `remove`; somebody else may have been quicker."""
+    """`--rm`: somebody else may have been quicker. All but the container's leaving is done behind its back."""
     with contextlib.suppress(errdefs.NotFound, errdefs.Conflict):
-        await remove(engine, container.id, force=True, volumes=True)
+        _check(container, force=True)
+        await _end(engine, container)
+        async with container.lock:
+            if container.id not in engine.containers:
+                return
+            _check(container, force=False)
+            _begin(engine, container)
+            await engine.network.release(container.id)
+            try:
+                _leave(engine, container, volumes=True)
+            except OSError as error:
+                raise _give_up(engine, container, error) from error
+        clearing = engine.spawn(_clear(engine, container), f"clear {container.short}")
+        engine.clearing.add(clearing)
+        clearing.add_done_callback(engine.clearing.discard)
 
 
 def _check(container: Container, *, force: bool) -> None:
@@ -63,16 +91,22 @@ async def _end(engine: Engine, container: Container) -> None:
         await stop.end(engine, container, kill.KILL, 10)
 
 
-async def _remove(engine: Engine, container: Container, *, volumes: bool) -> None:
+def _begin(engine: Engine, container: Container) -> None:
     container.state = container.state.after("remove")
     engine.containers.refresh(container)
-    try:
-        await _clean(engine, container)
-    except (errdefs.EngineError, OSError) as error:
-        container.state = container.state.after("give_up", error=str(error))
-        engine.store.save(container)
-        engine.containers.refresh(container)
-        raise errdefs.Internal(f'container "/{container.name}" cannot be removed: {error}') from error
+    health.stop(container)
+
+
+def _give_up(engine: Engine, container: Container, error: Exception) -> errdefs.Internal:
+    container.state = container.state.after("give_up", error=str(error))
+    engine.containers.refresh(container)
+    exits.save(engine, container)
+    return errdefs.Internal(f'container "/{container.name}" cannot be removed: {error}')
+
+
+def _leave(engine: Engine, container: Container, *, volumes: bool) -> None:
+    """Off the books: from here on it is not there any more, whatever happens."""
+    engine.store.discard(container)
     mounts.release(engine.volumes, container.id, container.mounts, anonymous=volumes)
     engine.containers.remove(container)
     attach.drop(container)
@@ -82,14 +116,27 @@ async def _remove(engine: Engine, container: Container, *, volumes: bool) -> Non
     exits.wake(container, "removed")
 
 
-async def _clean(engine: Engine, container: Container) -> None:
-    if container.settled and container.settled is not asyncio.current_task():
-        await asyncio.shield(container.settled)
-    health.stop(container)
-    await engine.network.release(container.id)
-    streams.discard(engine, container.id)
-    engine.store.discard(container)
-    await asyncio.gather(tasks.forget(engine, container), asyncio.to_thread(purge, engine, container.id))
+async def _settled(container: Container) -> None:
+    """What its last end and a start in preparation have begun is done."""
+    waiting = [each for each in (container.settled, container.prepared) if each and not each.done()]
+    if waiting:
+        await asyncio.wait(waiting)
+
+
+async def _clear(engine: Engine, container: Container) -> None:
+    """What `--rm` leaves: the ended task, docker-containerd's record, the file system, the files."""
+    await _settled(container)
+    for attempt in range(_TRIES):
+        try:
+            await tasks.forget(engine, container)
+            break
+        except errdefs.EngineError as error:
+            log.warning("removed container not cleared yet container=%s error=%s", container.short, error)
+            await asyncio.sleep(0.1 * (attempt + 1))
+    else:
+        log.error("removed container not cleared; the next start of dockerd does it container=%s", container.short)
+        return
+    await asyncio.to_thread(purge, engine, container.id)
 
 
 def purge(engine: Engine, container_id: str) -> None:

@@ -38,6 +38,8 @@ def load(engine: Engine) -> None:
             log.error("container not loaded container=%s error=%s", container.short, error)
             continue
         mounts.refer(engine.volumes, container.id, container.mounts)
+        if container.state.status is Status.REMOVING:
+            container.state = container.state.after("give_up", error="its removal was interrupted")
         container.was_active = container.state.active
         if container.state.active and container.boot_id != start.boot_id():
             _rebooted(engine, container)
@@ -116,7 +118,7 @@ async def resume(engine: Engine) -> None:
 
 async def _resume(engine: Engine, container: Container) -> None:
     status = container.state.status
-    if status in (Status.REMOVING, Status.DEAD) or (container.host.AutoRemove and status is Status.EXITED):
+    if status is Status.DEAD or (container.host.AutoRemove and status is Status.EXITED):
         await remove.quietly(engine, container)
         return
     again = restart.at_start(

@@ -23,6 +23,8 @@ async def shutdown(engine: Engine) -> None:
     settling = [each.settled for each in engine.containers if each.settled and not each.settled.done()]
     if settling:
         await asyncio.wait(settling, timeout=10)
+    if engine.clearing:
+        await asyncio.wait(engine.clearing, timeout=10)
     if engine.follower:
         engine.follower.cancel()
     for container in engine.containers:

@@ -6,6 +6,7 @@ was made is taken back and the container shows why.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from pathlib import Path
@@ -50,8 +51,9 @@ async def run(engine: Engine, container: Container) -> None:
     """Start while holding the container's lock."""
     if engine.closing:
         raise errdefs.Unavailable("dockerd is shutting down")
-    if container.settled:
-        await asyncio.shield(container.settled)
+    for before in (container.settled, container.prepared):
+        if before and not before.done():
+            await asyncio.wait([before])
     container.starting, container.early, container.manually_stopped = True, None, False
     try:
         await _create(engine, container)
@@ -120,6 +122,7 @@ def _started(engine: Engine, container: Container, pid: int, at: int) -> None:
     notify.container(engine, container, "start")
 
 
+@functools.cache
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

@@ -76,10 +76,8 @@ class Controller:
         await self.release(request.container_id)
         if leaving := self._leaving.get(request.container_id):
             await asyncio.shield(leaving)
-        if request.shared_container:
-            sandbox = self._join(request)
-        else:
-            sandbox = self._new_sandbox(request)
+        sandbox = self.plan(request)
+        if not request.shared_container:
             sandbox.endpoints = self._reserve(request, self.targets(request))
         self.sandboxes[request.container_id] = sandbox
         self.requests[request.container_id] = request
@@ -92,6 +90,10 @@ class Controller:
             await self.release(request.container_id)
             raise
         return sandbox
+
+    def plan(self, request: Request) -> Sandbox:
+        """The paths that `allocate` will give; nothing is made. Conflict where a network to share is not there."""
+        return self._join(request) if request.shared_container else self._new_sandbox(request)
 
     async def connect(self, container_id: str) -> None:
         """Links, addresses, routes, rules, proxies. On an error the caller still has to `release`.
