@@ -29,6 +29,8 @@ async def bury(bundle: Bundle, program: Path, boot: str, launcher: Launcher) -> 
     if boot in ("", boot_id()):
         status = await _kill(bundle, pid)
     answer = await launcher.delete(bundle, program)
+    if not await asyncio.to_thread(cgroup.remove, bundle.cgroups_path()):
+        log.warning("control groups left behind id=%s path=%s", bundle.id, bundle.cgroups_path())
     if known is not None:
         return known
     if status is not None:

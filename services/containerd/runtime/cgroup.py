@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
+_VANISH: Final = 1.0
+"""Seconds killed processes may take to leave their group."""
 _FREEZE: Final = 0.5
 """Seconds a v1 group may take to freeze before it is signalled all the same."""
 
@@ -60,6 +62,31 @@ def kill(group: Path) -> bool:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     _freeze(group, "THAWED")
+    return True
+
+
+def remove(configured: str, root: Path = ROOT) -> bool:
+    """Remove the empty groups of a container whose runtime was killed before it knew of them; False if some stay."""
+    if not configured.startswith("/") or configured.strip("/") == "":
+        return True
+    unified = (root / "cgroup.controllers").exists()
+    hierarchies = [root] if unified else [each for each in root.iterdir() if each.is_dir()]
+    left = [group for each in hierarchies if (group := each / configured.lstrip("/")).is_dir()]
+    deadline = time.monotonic() + _VANISH
+    while left and time.monotonic() < deadline:
+        left = [group for group in left if not _removed(group)]
+        if left:
+            time.sleep(0.005)  # what was killed is still ending
+    return not left
+
+
+def _removed(group: Path) -> bool:
+    with suppress(FileNotFoundError):
+        for directory, _, _ in os.walk(group, topdown=False):
+            try:
+                Path(directory).rmdir()
+            except OSError:
+                return False
     return True
 
 

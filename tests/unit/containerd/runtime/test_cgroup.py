@@ -43,3 +43,18 @@ def test_version_two_has_a_switch(tmp_path: Path) -> None:
     (tmp_path / "cgroup.kill").touch()
     assert cgroup.kill(tmp_path)
     assert (tmp_path / "cgroup.kill").read_text() == "1"
+
+
+def test_empty_groups_are_removed_in_every_hierarchy(tmp_path: Path) -> None:
+    for controller in ("pids", "freezer"):
+        (tmp_path / controller / "docker" / "abc" / "below").mkdir(parents=True)
+        (tmp_path / controller / "docker" / "other").mkdir()
+    assert cgroup.remove("/docker/abc", tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*/docker/*")) == ["other", "other"]
+
+
+def test_only_a_path_of_its_own_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "pids" / "x").mkdir(parents=True)
+    for configured in ("", "/", "system.slice:docker:abc", "/never-there"):
+        assert cgroup.remove(configured, tmp_path)
+    assert (tmp_path / "pids" / "x").is_dir()
