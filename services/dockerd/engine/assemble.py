@@ -14,6 +14,8 @@ from services.dockerd.events import Journal
 from services.dockerd.images.store import Images, Use
 from services.dockerd.network.controller import Controller, Request
 from services.dockerd.oci.inputs import Defaults
+from services.dockerd.plugins import discovery
+from services.dockerd.plugins.registry import Plugins
 from services.dockerd.remote.client import Client
 from services.dockerd.schema.container import Ulimit
 from services.dockerd.volumes.store import Volumes
@@ -27,6 +29,7 @@ def assemble(
     engine = Engine(config, client, images, network, volumes, events, store, View())
     engine.containers.encode = lambda container: listing.encode(engine, container)
     engine.defaults = _defaults(config)
+    engine.plugins = Plugins(discovery.beneath(config.exec_root))
     images.uses = lambda: _uses(engine)
     images.emit = lambda action, image_id, attributes: events.publish("image", action, image_id, attributes)
     return engine

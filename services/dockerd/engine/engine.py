@@ -19,6 +19,7 @@ from services.dockerd.images.store import Images
 from services.dockerd.network.controller import Controller
 from services.dockerd.oci.inputs import Defaults
 from services.dockerd.oci.user import User
+from services.dockerd.plugins.registry import Plugins
 from services.dockerd.remote.client import Client
 from services.dockerd.volumes.store import Volumes
 
@@ -37,6 +38,7 @@ class Engine:
     containers: View
     defaults: Defaults = field(default_factory=Defaults)
     """What of the configuration shapes every OCI document."""
+    plugins: Plugins = field(default_factory=Plugins)
     execs: dict[str, Exec] = field(default_factory=dict)
     closing: bool = False
     """Set when dockerd is about to end: nothing is started any more, no policy applies."""
