@@ -1,7 +1,7 @@
 """containerd.services.tasks.v1.Tasks: the wire of runtime/tasks.py."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -13,7 +13,6 @@ from protos.rpc import require_namespace
 from services.containerd.runtime.shims import stamp
 from services.containerd.runtime.tasks import Tasks
 
-_START: Final = 60.0
 Reply = TypeVar("Reply", bound=Message)
 
 
@@ -26,11 +25,9 @@ class TasksService(tasks_pb2_grpc.TasksServicer):
         return tasks_pb2.CreateTaskResponse(container_id=request.container_id, pid=pid)
 
     async def Start(self, request: tasks_pb2.StartRequest, context: Any) -> tasks_pb2.StartResponse:
-        start = shim_pb2.StartRequest(id=request.container_id, exec_id=request.exec_id)
-        reply = await self._tasks.call(
-            require_namespace(), request.container_id, "Start", start, shim_pb2.StartResponse, _START
+        return tasks_pb2.StartResponse(
+            pid=await self._tasks.start_process(require_namespace(), request.container_id, request.exec_id)
         )
-        return tasks_pb2.StartResponse(pid=reply.pid)
 
     async def Delete(self, request: tasks_pb2.DeleteTaskRequest, context: Any) -> tasks_pb2.DeleteResponse:
         ended = await self._tasks.delete(require_namespace(), request.container_id)

@@ -7,6 +7,7 @@ an earlier life), `await stop()` after it closed (ends the zygote; shims and con
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final, Protocol, TypeVar
 
 from google.protobuf import any_pb2
@@ -21,6 +22,7 @@ from protos.containerd.types.task import task_pb2
 from services.containerd import filters, identifiers
 from services.containerd.runtime import names
 from services.containerd.runtime.bundle import Bundle, Exit
+from services.containerd.runtime.grace import Grace
 from services.containerd.runtime.shim import DEADLINE, Shim
 from services.containerd.runtime.shims import Key, Publish, Settings, Shims, nanoseconds, stamp
 
@@ -34,6 +36,7 @@ Processes = list[task_pb2.Process]
 Measures = list[metrics_pb2.Metric]
 
 _CREATE: Final = 120.0
+_START: Final = 60.0
 _LOOK: Final = 2.0
 
 
@@ -51,6 +54,7 @@ class Tasks:
         self._mounts = mounts
         self._shims = Shims(settings, publish)
         self._starting: set[Key] = set()
+        self._grace = Grace()
 
     async def start(self) -> None:
         """Start the zygote, connect to the shims found in bundles, clean up after those that died meanwhile."""
@@ -85,6 +89,13 @@ class Tasks:
             raise errdefs.NotFound(f"task {container_id} has ended with its shim: not found")
         return await shim.call(verb, request, reply, timeout)
 
+    async def start_process(self, namespace: str, container_id: str, exec_id: str) -> int:
+        """Start a task's init or a further process; its pid."""
+        request = shim_pb2.StartRequest(id=container_id, exec_id=exec_id)
+        # An init is in its control groups since it was created.
+        with self._grace.ahead() if exec_id else nullcontext():
+            return (await self.call(namespace, container_id, "Start", request, shim_pb2.StartResponse, _START)).pid
+
     async def create(self, namespace: str, request: tasks_pb2.CreateTaskRequest) -> int:
         """The pid of the container's init."""
         identifiers.check(request.container_id)
@@ -100,7 +111,8 @@ class Tasks:
             await self._shims.cleared(*key)
             if before is not None:
                 self._shims.drop(before)
-            return await self._create(namespace, container, request)
+            with self._grace.ahead():
+                return await self._create(namespace, container, request)
         finally:
             self._starting.discard(key)
 
