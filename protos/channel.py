@@ -4,6 +4,8 @@ Unary calls get DEADLINE unless the caller gives one; calls that live long (Wait
 explicitly through `call`. Creating a channel initialises gRPC's core: never before a fork.
 """
 
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -11,11 +13,19 @@ from grpc import aio
 
 from protos import errdefs
 
+log = logging.getLogger("rpc")
+
 DEADLINE: Final = 60.0
 """Seconds an ordinary call may take."""
 
 MAX_MESSAGE: Final = 16 << 20
-OPTIONS: Final = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", MAX_MESSAGE)]
+OPTIONS: Final = [
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    # Otherwise pings after each message measure the bandwidth. A wide window does for a unix socket.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
+]
 _CHANNEL_OPTIONS: Final = [
     *OPTIONS,
     ("grpc.default_authority", "localhost"),
@@ -47,7 +57,10 @@ async def call(
     timeout: float | None = DEADLINE,
 ) -> Reply:
     """One unary call; a failed one raises the class of `protos.errdefs` that its status stands for."""
+    begin = time.perf_counter()
     try:
-        return await method(request, metadata=metadata(namespace, lease), timeout=timeout)
+        reply = await method(request, metadata=metadata(namespace, lease), timeout=timeout)
     except aio.AioRpcError as error:
         raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error
+    log.debug("called method=%s ms=%.2f", getattr(method, "_method", b""), (time.perf_counter() - begin) * 1e3)
+    return reply

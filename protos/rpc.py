@@ -5,6 +5,7 @@ A servicer raises classes of `protos.errdefs`; only here do they become statuses
 
 import contextvars
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -85,8 +86,11 @@ def _wrap(handler: Any, method: str, headers: dict[str, Any]) -> "grpc.RpcMethod
 
     async def unary(request: Any, context: Any) -> Any:
         _enter(headers)
+        begin = time.perf_counter()
         try:
-            return await inner(request, context)
+            reply = await inner(request, context)
+            log.debug("served method=%s ms=%.2f", method, (time.perf_counter() - begin) * 1e3)
+            return reply
         except Exception as error:
             await _fail(context, method, error)
 

@@ -5,6 +5,7 @@ A handler raises classes of `protos.errdefs`; only here do they become statuses.
 
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -194,8 +195,14 @@ class Connection:
         except errdefs.EngineError as error:
             self._fail(call, error)
             return
+        begin = time.perf_counter()
         future = self._loop.spawn(_run(method.answer(request, call)))
-        future.when_done(lambda: self._answer(call, future.result()))
+
+        def done() -> None:
+            log.debug("served method=%s ms=%.2f", call.path, (time.perf_counter() - begin) * 1e3)
+            self._answer(call, future.result())
+
+        future.when_done(done)
 
     def _answer(self, call: Call, outcome: Message | errdefs.EngineError) -> None:
         if call.finished:

@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,9 @@ class Runtime:
         said = os.memfd_create(verb)
         try:
             descriptors = stdio or (self._null if stdin is None else stdin, said, said)
+            begin = time.perf_counter()
             ended = await self._start(verb, argv, descriptors, said, prepare)
+            log.debug("runtime verb=%s ms=%.2f", verb, (time.perf_counter() - begin) * 1e3)
             if ended.status != 0:
                 raise _failure(verb, argv, ended, log_path, _tail(said))
         finally:

@@ -4,6 +4,8 @@ A grpc.aio channel for each shim would cost several times the time and the memor
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +13,8 @@ from google.protobuf.message import DecodeError, Message
 
 from protos import errdefs
 from protos.unary import Caller
+
+log = logging.getLogger("shim")
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -36,9 +40,11 @@ class Connection(asyncio.Protocol):
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[stream] = answer
         self._flush()
+        begin = time.perf_counter()
         try:
             async with asyncio.timeout(timeout):
                 message = await answer
+            log.debug("shim called method=%s ms=%.2f", path, (time.perf_counter() - begin) * 1e3)
         except TimeoutError as error:
             self._give_up(stream)
             raise errdefs.DeadlineExceeded(f"{path} was not answered in {timeout:g} s") from error
