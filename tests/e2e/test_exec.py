@@ -3,6 +3,7 @@
 import pytest
 
 from tests.harness.cli import PROGRAM, Docker, end
+from tests.harness.engine import Engine
 from tests.harness.http import API, joined
 from tests.harness.terminal import Terminal
 from tests.harness.wait import until
@@ -166,3 +167,35 @@ def test_it_can_be_resized(api: API) -> None:
         stream.until(b"17 71")
         stream.send(b"exit\n")
         stream.rest()
+
+
+@pytest.mark.ours
+def test_a_size_given_at_the_start(api: API) -> None:
+    box = api.create("sleep", "60")
+    api.start(box)
+    wanted = {"Cmd": ["stty", "size"], "AttachStdin": True, "AttachStdout": True, "Tty": True, "ConsoleSize": [10, 20]}
+    made = api("POST", f"/containers/{box}/exec", wanted).json["Id"]
+    with api.upgrade(f"/exec/{made}/start", {"Detach": False, "Tty": True, "ConsoleSize": [33, 99]}) as stream:
+        assert stream.rest().split() == [b"33", b"99"]
+
+
+def test_an_unknown_user_is_told_by_the_start(api: API) -> None:
+    box = api.create("sleep", "60")
+    api.start(box)
+    made = api("POST", f"/containers/{box}/exec", {"Cmd": ["true"], "User": "nobody-knows"})
+    assert made.status == 201
+    reply = api("POST", f"/exec/{made.json['Id']}/start", {"Detach": True})
+    assert reply.status in (400, 500)
+    assert "unable to find user nobody-knows" in reply.message
+
+
+@pytest.mark.ours
+def test_one_that_never_starts_leaves_nothing(api: API, engine: Engine) -> None:
+    streams = engine.exec / "streams"
+    before = set(streams.iterdir())
+    box = api.create("sleep", "60")
+    api.start(box)
+    api("POST", f"/containers/{box}/exec", {"Cmd": ["true"]})
+    until(lambda: len(set(streams.iterdir()) - before) == 4, "the container's and the exec's streams are there")
+    api("DELETE", f"/containers/{box}", force=1)
+    until(lambda: set(streams.iterdir()) == before, "both are gone")

@@ -8,10 +8,9 @@ import contextlib
 import logging
 import os
 import secrets
-import socket
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -20,12 +19,10 @@ from protos.containerd.types.task import task_pb2
 from protos.streams.v1 import streams_pb2
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, document, failures, notify, runtimes, streams, tasks
+from services.dockerd.engine import attach, failures, launch, notify, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.records import Exec
 from services.dockerd.engine.tasks import Exit
-from services.dockerd.network.sandbox import Sandbox
-from services.dockerd.oci import spec
 
 log = logging.getLogger("exec")
 
@@ -67,6 +64,7 @@ def create(engine: Engine, reference: str, made: Exec) -> Exec:
     engine.execs[made.id] = made
     container.execs.add(made.id)
     _notify(engine, container, made, "exec_create: " + " ".join(made.cmd))
+    made.preparing = engine.spawn(launch.prepare(engine, made, container), f"prepare exec {made.id[:12]}")
     return made
 
 
@@ -94,9 +92,12 @@ async def start(engine: Engine, subject: Exec, container: Container, client: att
     """
     subject.starting = True
     _notify(engine, container, subject, "exec_start: " + " ".join(subject.cmd))
-    guest = _Guest(client.detach(), client.unread) if client else None
+    guest = launch.Guest(client.detach(), client.unread) if client else None
     try:
-        connection = await _launch(engine, subject, container, guest)
+        connections = await launch.launch(engine, subject, container, guest)
+        _save(engine, subject)
+        if subject.early:
+            record(engine, container, subject.early)
     except errdefs.EngineError as error:
         failure = failures.of_exec(error)
         subject.exit_code, subject.starting = failure.code, False
@@ -109,83 +110,14 @@ async def start(engine: Engine, subject: Exec, container: Container, client: att
         subject.begun.set()
         if guest:
             guest.close()
-    if connection:
-        _watch(engine, container, subject, connection)
-
-
-class _Guest:
-    """The client of an exec: its socket, and a duplicate by which a failure can still be told."""
-
-    def __init__(self, sock: socket.socket, unread: bytes) -> None:
-        self.socket = sock
-        self.unread = unread
-        self._voice = sock.dup()
-
-    def tell(self, text: str, *, framed: bool) -> None:
-        data = text.encode() + b"\r\n"
-        header = b"\x01\0\0\0" + len(data).to_bytes(4, "big") if framed else b""
-        with contextlib.suppress(OSError):  # the client has gone
-            self._voice.send(header + data)
-
-    def close(self) -> None:
-        self.socket.close()
-        self._voice.close()
+    for each in connections:
+        _watch(engine, container, subject, each)
 
 
 async def _failed(engine: Engine, subject: Exec, container: Container) -> None:
     _end(engine, container, subject)
     with contextlib.suppress(errdefs.EngineError):
         await tasks.delete_exec(engine, container.id, subject.id)
-
-
-async def _launch(
-    engine: Engine, subject: Exec, container: Container, guest: _Guest | None
-) -> streams.Connection | None:
-    process = await _process(engine, subject, container)
-    config = streams_pb2.Config(
-        container_id=container.id, exec_id=subject.id, tty=subject.tty, open_stdin=subject.stdin,
-        stdin_once=True, log_driver="none")
-    stdio = await streams.publish(engine, config, foreign=runtimes.of(engine, container).foreign)
-    await tasks.execute(engine, container.id, subject.id, stdio, process, tty=subject.tty)
-    connection = None
-    if guest:
-        connection = subject.stream = await _attach(engine, subject, guest, stdin=not stdio.stdin)
-    subject.started_at = time.time_ns()
-    pid = await tasks.start(engine, container.id, subject.id)
-    if stdio.stdin:  # from here on somebody reads the fifo, and what is written into it is not lost
-        await tasks.release_stdin(engine, container.id, subject.id)
-        if guest:
-            _watch(engine, container, subject, await _attach(engine, subject, guest, stdin=True, output=False))
-    _save(engine, subject, pid)
-    _running(subject, pid)
-    if subject.early:
-        record(engine, container, subject.early)
-    return connection
-
-
-async def _attach(
-    engine: Engine, subject: Exec, guest: _Guest, *, stdin: bool, output: bool = True
-) -> streams.Connection:
-    wish = streams_pb2.Attach(
-        stdin=subject.stdin and stdin, stdout=subject.stdout and output, stderr=subject.stderr and output, stream=True,
-        multiplexed=not subject.tty, unread=guest.unread if stdin else b"",
-        detach_keys=attach.detach_keys(subject.detach_keys) if subject.tty else b"")
-    return await streams.attach(engine, subject.id, wish, guest.socket.dup())
-
-
-def _running(subject: Exec, pid: int) -> None:
-    subject.pid = pid
-    with contextlib.suppress(OSError):  # it may have ended already
-        subject.pidfd = os.pidfd_open(pid)
-
-
-async def _process(engine: Engine, subject: Exec, container: Container) -> dict[str, Any]:
-    user = await document.identity(engine, container, subject.user or container.config.User)
-    nowhere = Sandbox(container.id, "", Path(), Path(), Path())  # an exec joins what its container has
-    given = document.describe(engine, container, nowhere, (), user)
-    return spec.process(given, spec.ExecInput(
-        args=subject.cmd, user=user, env=subject.env, cwd=subject.workdir, tty=subject.tty,
-        privileged=subject.privileged, console=subject.console))
 
 
 def _watch(engine: Engine, container: Container, subject: Exec, connection: streams.Connection) -> None:
@@ -268,9 +200,10 @@ def abandon(engine: Engine, container: Container) -> None:
         subject = engine.execs[each]
         if subject.pid:
             record(engine, container, Exit(container.id, each, subject.pid, 137, time.time_ns()))
-        else:
+        else:  # it has not started
             engine.execs.pop(each)
             container.execs.discard(each)
+            launch.drop(engine, subject)
 
 
 # across restarts of dockerd
@@ -280,11 +213,11 @@ def _path(engine: Engine, exec_id: str) -> Path:
     return engine.config.exec_root / "execs" / f"{exec_id}.json"
 
 
-def _save(engine: Engine, subject: Exec, pid: int) -> None:
+def _save(engine: Engine, subject: Exec) -> None:
     document = {
         "id": subject.id, "container_id": subject.container_id, "cmd": subject.cmd, "user": subject.user,
         "tty": subject.tty, "privileged": subject.privileged, "stdin": subject.stdin, "stdout": subject.stdout,
-        "stderr": subject.stderr, "pid": pid, "started_at": subject.started_at,
+        "stderr": subject.stderr, "pid": subject.pid, "started_at": subject.started_at,
     }
     path = _path(engine, subject.id)
     path.with_suffix(".tmp").write_bytes(orjson.dumps(document))
@@ -310,7 +243,7 @@ def load(engine: Engine) -> None:
             continue
         engine.execs[subject.id] = subject
         container.execs.add(subject.id)
-        _running(subject, pid)
+        launch.runs(subject, pid)
 
 
 async def compare(engine: Engine) -> None:

@@ -22,6 +22,10 @@ class Exec:
     stderr: bool = False
     detach_keys: str | None = None
     console: tuple[int, int] = (0, 0)
+    preparing: asyncio.Task[None] | None = None
+    """Its registration with the shim, begun when it was made (engine/launch.py)."""
+    registered: Any = None
+    """What the shim knows of it, once it does."""
     pid: int = 0
     started_at: int = 0
     exit_code: int | None = None

@@ -147,8 +147,8 @@ async def _connect(path: Path) -> socket.socket:
     return sock
 
 
-async def attach(engine: Engine, identity: str, request: streams_pb2.Attach, client: socket.socket) -> Connection:
-    """Give the client's socket to the owner and wait until it listens; ours is closed in any case."""
+async def offer(engine: Engine, identity: str, request: streams_pb2.Attach, client: socket.socket) -> Connection:
+    """Give the client's socket to the owner, whose `accepted` is to be awaited; ours is closed in any case."""
     try:
         sock = await _connect(socket_path(engine, identity))
         try:
@@ -158,7 +158,11 @@ async def attach(engine: Engine, identity: str, request: streams_pb2.Attach, cli
             raise
     finally:
         client.close()
-    connection = Connection(sock)
+    return Connection(sock)
+
+
+async def accepted(connection: Connection, identity: str) -> None:
+    """Wait until the owner serves the client that was offered; the connection is closed where it does not."""
     try:
         async with asyncio.timeout(_DEADLINE):
             reply = await connection.reply()
@@ -168,6 +172,12 @@ async def attach(engine: Engine, identity: str, request: streams_pb2.Attach, cli
     if reply.WhichOneof("answer") != "attached":
         connection.close()
         raise errdefs.Unavailable(f"the streams of {identity} refused a client: {reply.error or 'it has ended'}")
+
+
+async def attach(engine: Engine, identity: str, request: streams_pb2.Attach, client: socket.socket) -> Connection:
+    """Give the client's socket to the owner and wait until it is served."""
+    connection = await offer(engine, identity, request, client)
+    await accepted(connection, identity)
     return connection
 
 

@@ -20,6 +20,7 @@ from services.dockerd.remote.client import Client
 
 log = logging.getLogger("events")
 
+_TOPICS: Final = ("/tasks/exit", "/tasks/oom")
 _PAUSE: Final = 0.1
 _ECHO: Final = 0.05
 
@@ -27,7 +28,7 @@ _ECHO: Final = 0.05
 async def follow(
     client: Client, handle: Callable[[Envelope], None], connected: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run until cancelled; `handle` is called for each event of a task, in order."""
+    """Run until cancelled; `handle` is called for each exit and each kill for want of memory, in order."""
     while True:
         try:
             await _session(client, handle, connected)
@@ -41,7 +42,7 @@ async def _session(
 ) -> None:
     topic = f"/dockerd/subscribed/{secrets.token_hex(8)}"
     scope = f"namespace=={client.namespace}"
-    request = events_pb2.SubscribeRequest(filters=[f"{scope},topic~=|^/tasks/|", f"{scope},topic==\"{topic}\""])
+    request = events_pb2.SubscribeRequest(filters=[f'{scope},topic=="{each}"' for each in (*_TOPICS, topic)])
     echo = asyncio.create_task(_announce(client, topic), name="announce")
     comparing: asyncio.Task[None] | None = None
     try:
