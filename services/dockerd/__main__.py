@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError
-from services.dockerd import config, lock, requirements
+from services.dockerd import activation, config, lock, requirements
 from services.dockerd.config import Config
 from services.dockerd.remote import launch
 
@@ -73,6 +73,7 @@ def _run(settings: Config, tell: Callable[[str], None]) -> int:
 def _prepare(settings: Config, stack: ExitStack) -> None:
     """Everything that may refuse the start, before anything is started."""
     os.umask(0o022)
+    activation.claim()
     _seal()
     requirements.check(settings)
     settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ An option given in both places is an error; what is not there yet is refused by 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags
+from services.dockerd import flags, hosts
 from services.dockerd.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ class Config:
     hosts: tuple[str, ...] = (DEFAULT_HOST,)
     data_root: Path = Path("/var/lib/docker")
     exec_root: Path = Path("/var/run/docker")
+    tls: bool | None = None
+    tlsverify: bool | None = None
+    """None where it was not given: given at all, it means TLS."""
+    tlscacert: str = ""
+    tlscert: str = ""
+    tlskey: str = ""
+    """"" is ca.pem, cert.pem or key.pem in ~/.docker."""
     pidfile: str = "/var/run/docker.pid"
     group: str = "docker"
     debug: bool = False
@@ -98,6 +105,16 @@ class Config:
     host_gateway_ip: str = ""
     userland_proxy: bool = True
     userland_proxy_path: str = ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether tcp:// speaks TLS: --tls, or --tlsverify whatever its value."""
+        return self.tlsverify is not None or bool(self.tls)
+
+    @property
+    def verifies(self) -> bool:
+        """Whether clients must show a certificate of our authority: with TLS always, unless --tlsverify=false."""
+        return self.secure and self.tlsverify is not False
 
     @property
     def containerd_address(self) -> str:
@@ -182,6 +199,7 @@ def _build(given: dict[str, Any], document: dict[str, Any], path: str) -> Config
     for option, value in values.items():
         option.refuse(value)
     config = Config(**{option.field: _frozen(option, value) for option, value in values.items() if option.field})
+    config = replace(config, hosts=_hosts(config, any(option.field == "hosts" for option in values)))
     check(config, path)
     return config
 
@@ -207,9 +225,12 @@ def _frozen(option: Option, value: Any) -> Any:
         return Path(value).resolve()
     if option.field == "exec_root":
         return Path(value).absolute()
-    if option.field == "hosts":
-        return tuple(host or DEFAULT_HOST for host in value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _hosts(config: Config, given: bool) -> tuple[str, ...]:
+    """Every address in full; with TLS the default is a port, as in Docker."""
+    return tuple(str(hosts.parse(host, secure=config.secure)) for host in (config.hosts if given else ("",)))
 
 
 def _runtime(document: dict[str, Any]) -> Runtime:

@@ -203,11 +203,12 @@ def _security(config: Config, kernel: Facts) -> Iterator[str]:
 
 def _warnings(config: Config, kernel: Facts) -> Iterator[str]:
     for host in config.hosts:
-        if host.startswith("tcp://"):
+        if host.startswith("tcp://") and not config.verifies:
+            scheme, lack = ("https", "TLS client verification") if config.secure else ("http", "encryption")
             yield (
-                f"WARNING: API is accessible on http://{host.removeprefix('tcp://')} without encryption.\n"
+                f"WARNING: API is accessible on {scheme}://{host.removeprefix('tcp://')} without {lack}.\n"
                 "         Access to the remote API is equivalent to root access on the host.\n"
-                "         Listen on a unix socket, and reach it from afar by ssh."
+                "         Listen on a unix socket and reach it from afar by ssh, or use --tlsverify."
             )
     lacking = {
         "memory limit": kernel.memory_limit,

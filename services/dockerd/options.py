@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags
+from services.dockerd import flags, hosts
 from services.dockerd.flags import Flag
 
 
@@ -128,7 +128,7 @@ OPTIONS: Final = (
     _one("fixed-cidr", "IPv4 subnet for the default bridge network"),
     _one("group", "Group for the unix socket (default docker)", short="G"),
     _act("help", "Print usage", short="h"),
-    _list("host", "Daemon socket(s) to connect to", short="H"),
+    _list("host", "Daemon socket(s) to connect to", hosts.read, short="H"),
     _one("host-gateway-ip", "IP address that `host-gateway` in --add-host stands for", flags.address),
     _one("icc", "Enable inter-container communication for the default bridge network (default true)", _bool),
     _one("init", "Run an init in the container to forward signals and reap processes", _bool),
@@ -154,6 +154,11 @@ OPTIONS: Final = (
     _one("seccomp-profile", 'Path to seccomp profile, or "builtin" or "unconfined" (default builtin)'),
     _one("shutdown-timeout", "Set the default shutdown timeout (default 15)", _int),
     _one("storage-driver", "Storage driver to use (default overlay2)", short="s"),
+    _one("tls", "Use TLS; implied by --tlsverify", _bool),
+    _one("tlscacert", "Trust certs signed only by this CA (default ~/.docker/ca.pem)"),
+    _one("tlscert", "Path to TLS certificate file (default ~/.docker/cert.pem)"),
+    _one("tlskey", "Path to TLS key file (default ~/.docker/key.pem)"),
+    _one("tlsverify", "Use TLS and verify the remote", _bool),
     _one("userland-proxy", "Use userland proxy for loopback traffic (default true)", _bool),
     _one("userland-proxy-path", "Path to the userland proxy binary"),
     _act("validate", "Validate daemon configuration and exit"),
@@ -190,10 +195,5 @@ OPTIONS: Final = (
     _lacking("selinux-enabled", _bool),
     _lacking("storage-opt", many=True, key="storage-opts"),
     _lacking("swarm-default-advertise-addr"),
-    _lacking("tls", _bool),
-    _lacking("tlscacert"),
-    _lacking("tlscert"),
-    _lacking("tlskey"),
-    _lacking("tlsverify", _bool),
     _lacking("userns-remap"),
 )

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any, Final
 
 from protos.errdefs import EngineError
-from services.dockerd import cgroups, requirements
+from services.dockerd import certificates, cgroups, hosts, requirements
 from services.dockerd import log as logs
 from services.dockerd.config import VERSION, Config
 from services.dockerd.engine import assemble, monitor, restore, shutdown
@@ -72,7 +72,7 @@ async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engi
         stack.push_async_callback(supervisor.stop)
         stack.enter_context(Orphans())
         # 2. Sockets, so that clients queue from now on.
-        listeners = open_all(config.hosts, config.group)
+        listeners = open_all(config.hosts, config.group, certificates.context(config))
         for listener in listeners:
             stack.callback(listener.close)
         # 3. The engine's parts, from disk.
@@ -119,13 +119,13 @@ def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[En
 
 def _front(engine: Engine, app: Late, listeners: list[Listener]) -> "Web":
     """The API's front, imported in a thread while network and docker-containerd are waited for."""
-    from services.dockerd.web import heads, prepared
+    from services.dockerd.web import guard, heads, prepared
     from services.dockerd.web.fast import Fast
     from services.dockerd.web.serve import Web
 
     fast = Fast(heads.common(VERSION))
     fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
-    return Web(app, fast, listeners)
+    return Web(app, fast, listeners, guard.names(hosts.parse(host).target for host in engine.config.hosts))
 
 
 def _application(engine: Engine) -> ASGIApp:

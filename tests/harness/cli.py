@@ -43,6 +43,8 @@ class Docker:
     host: str
     environment: dict[str, str] = field(default_factory=dict)
     config: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="docker-config-")))
+    before: tuple[str, ...] = ()
+    """Words before `docker`, which enter a network namespace."""
 
     def env(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         base = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
@@ -60,7 +62,12 @@ class Docker:
     ) -> Result:
         try:
             done = subprocess.run(
-                [PROGRAM, *words], input=stdin or b"", capture_output=True, timeout=timeout, env=self.env(env), cwd=cwd
+                [*self.before, PROGRAM, *words],
+                input=stdin or b"",
+                capture_output=True,
+                timeout=timeout,
+                env=self.env(env),
+                cwd=cwd,
             )
         except subprocess.TimeoutExpired as late:
             result = Result(words, -1, late.stdout or b"", late.stderr or b"")
@@ -81,7 +88,12 @@ class Docker:
     def start(self, *words: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[bytes]":
         """The command as a child whose three streams are pipes; end it with `end`."""
         return subprocess.Popen(
-            [PROGRAM, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=self.env(), bufsize=0
+            [*self.before, PROGRAM, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=self.env(),
+            bufsize=0,
         )
 
     def inspect(self, reference: str, template: str) -> str:

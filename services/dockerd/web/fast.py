@@ -37,6 +37,12 @@ class Fast:
         """By path without version. Asked in the event loop at every request: must not wait."""
         self.known: dict[bytes, Answer] = {}
 
+    def beside(self) -> "Fast":
+        """Another with the same sources, which remembers requests of its own."""
+        made = Fast(self.always)
+        made.sources = self.sources
+        return made
+
     def find(self, method: bytes, target: bytes) -> Answer | None:
         """What answers this request, or None if the router has to."""
         if method not in _ACCEPTED:

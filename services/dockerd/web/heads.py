@@ -2,6 +2,7 @@
 
 import functools
 import http
+import json
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -55,6 +56,14 @@ def refused(status: int, text: str) -> bytes:
         start + b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
         + line(b"content-length", str(len(body)).encode()) + b"\r\n" + body
     )
+
+
+def message(status: int, text: str, always: bytes) -> bytes:
+    """A whole reply with an error as Docker's clients read it, for requests the application never sees."""
+    body = json.dumps({"message": text}).encode() + b"\n"
+    length = str(len(body)).encode()
+    headers = ((b"content-type", b"application/json"), (b"content-length", length))
+    return reply(status, headers, always, close=True) + body
 
 
 @functools.cache

@@ -1,22 +1,26 @@
-"""The sockets the API listens on: `unix:///path`, a bare `/path`, `tcp://host:port`; several at once.
-
-They are bound early, so that clients queue instead of being refused, and accept once the engine stands.
-Seam: a Listener says whether its connections are TLS; `fd://` will be one more way to make Listeners.
+"""The sockets the API listens on, of each `-H`: bound early, so that clients queue instead of being refused, and
+accepting once the engine stands. How an address is spelled: hosts.py.
 """
 
 import contextlib
 import grp
+import logging
 import os
 import socket
+import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protos.errdefs import AlreadyExists, FailedPrecondition, InvalidArgument, Unimplemented
+from protos.errdefs import AlreadyExists, FailedPrecondition, InvalidArgument
+from services.dockerd import activation, hosts
 from services.dockerd.config import MAX_SOCKET_PATH
+from services.dockerd.hosts import Host
+
+log = logging.getLogger("web")
 
 BACKLOG: Final = 1024
-PLAIN_PORT: Final = 2375
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,15 @@ class Listener:
     socket: socket.socket
     address: str
     """As people write it."""
-    tls: bool = False
+    tls: ssl.SSLContext | None = None
     path: str = ""
-    """Of a unix socket; its file goes with the listener."""
+    """Of a unix socket that we made; its file goes with the listener."""
     identity: tuple[int, int] = (0, 0)
     """Device and inode of that file: another daemon's, bound since, stays."""
+
+    @property
+    def tcp(self) -> bool:
+        return self.socket.family != socket.AF_UNIX
 
     def close(self) -> None:
         self.socket.close()
@@ -43,12 +51,12 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def open_all(hosts: tuple[str, ...], group: str) -> list[Listener]:
-    """One Listener per address; all or none."""
+def open_all(addresses: Iterable[str], group: str, tls: ssl.SSLContext | None = None) -> list[Listener]:
+    """The listeners of all addresses; all or none."""
     opened: list[Listener] = []
     try:
-        for host in hosts:
-            opened += open_one(host, group)
+        for address in addresses:
+            opened += open_one(address, group, tls)
     except BaseException:
         for listener in opened:
             listener.close()
@@ -56,23 +64,20 @@ def open_all(hosts: tuple[str, ...], group: str) -> list[Listener]:
     return opened
 
 
-def open_one(host: str, group: str) -> list[Listener]:
-    """The listeners of one `-H`; a host name may have several addresses."""
-    scheme, separator, rest = host.partition("://")
-    if not separator:
-        scheme, rest = ("unix", host) if host.startswith("/") else ("tcp", host)
-    if scheme == "unix":
-        return [_unix(rest or "/var/run/docker.sock", group)]
-    if scheme == "tcp":
-        return _tcp(rest)
-    if scheme == "fd":
-        raise Unimplemented(f"-H {host}: sockets passed by systemd are not implemented yet: use unix:// or tcp://")
-    raise InvalidArgument(f"invalid bind address format: {host}")
+def open_one(address: str, group: str, tls: ssl.SSLContext | None = None) -> list[Listener]:
+    """The listeners of one `-H`: a host name may have several addresses, systemd may pass several sockets."""
+    try:
+        host = hosts.parse(address, secure=tls is not None)
+    except ValueError as error:
+        raise InvalidArgument(f"failed to load listeners: {error}") from error
+    if host.scheme == "unix":
+        return [_unix(host.target, group)]
+    if host.scheme == "fd":
+        return [_passed(each, tls) for each in activation.take(host.target)]
+    return _tcp(host, tls)
 
 
 def _unix(path: str, group: str) -> Listener:
-    if not path.startswith("/"):
-        raise InvalidArgument(f"invalid bind address format: unix://{path}: the path must be absolute")
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise InvalidArgument(f"socket path {path} is longer than {MAX_SOCKET_PATH} bytes: choose a shorter one")
     gid = _group(group)
@@ -114,31 +119,30 @@ def _group(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         if name == "docker":
+            log.warning("could not change group of the API's socket to docker: group docker not found")
             return 0
         raise FailedPrecondition(f"failed to load listeners: group {name} not found") from None
 
 
-def _tcp(address: str) -> list[Listener]:
-    host, port = _split(address)
+def _passed(passed: socket.socket, tls: ssl.SSLContext | None) -> Listener:
+    """A socket that systemd made; the file of a unix one is systemd's too."""
+    if passed.family == socket.AF_UNIX:
+        return Listener(passed, f"fd://{passed.fileno()} (unix://{passed.getsockname()})")
+    return _listener(passed, tls)
+
+
+def _tcp(host: Host, tls: ssl.SSLContext | None) -> list[Listener]:
     try:
-        # Without a host it is this machine alone, as in Docker: the API is root's.
-        found = socket.getaddrinfo(host or "127.0.0.1", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host.target, host.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise InvalidArgument(f"failed to load listeners: tcp://{address}: {error.strerror}") from error
-    return [_bind(family, target, address) for family, _, _, _, target in dict.fromkeys(found)]
+        raise InvalidArgument(f"failed to load listeners: listen {host}: {error.strerror}") from error
+    if host.target == "localhost":
+        # As Docker, one address of it: IPv4's where there is one.
+        found = sorted(found, key=lambda each: each[0] != socket.AF_INET)[:1]
+    return [_listener(_bind(family, target, host), tls) for family, _, _, _, target in dict.fromkeys(found)]
 
 
-def _split(address: str) -> tuple[str, int]:
-    bare = address.rstrip("/")
-    host, colon, port = bare.rpartition(":")
-    if not colon or bare.endswith("]"):
-        host, port = bare, str(PLAIN_PORT)
-    if not port.isdecimal() or int(port) > 65535 or "/" in bare:
-        raise InvalidArgument(f"invalid bind address format: tcp://{address}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _bind(family: int, target: tuple[object, ...], address: str) -> Listener:
+def _bind(family: int, target: tuple[object, ...], host: Host) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,6 +152,22 @@ def _bind(family: int, target: tuple[object, ...], address: str) -> Listener:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise FailedPrecondition(f"failed to load listeners: listen tcp {address}: bind: {error.strerror}") from error
+        shown = str(host).removeprefix("tcp://")
+        problem = f"listen tcp {shown}: bind: {(error.strerror or str(error)).lower()}"
+        raise FailedPrecondition(f"failed to load listeners: {problem}") from error
+    return listening
+
+
+def _listener(listening: socket.socket, tls: ssl.SSLContext | None) -> Listener:
     host, port = listening.getsockname()[:2]
-    return Listener(listening, f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
+    shown = str(Host("tcp", host, port))
+    if tls is None or tls.verify_mode is not ssl.CERT_REQUIRED:
+        log.warning(
+            "Binding to IP address without --tlsverify is insecure and gives root access on this machine to everyone "
+            "who has access to your network. host=%s", shown
+        )
+        log.warning(
+            "Binding to an IP address, even on localhost, without --tlsverify also gives every user of this machine "
+            "root access. host=%s", shown
+        )
+    return Listener(listening, shown, tls)

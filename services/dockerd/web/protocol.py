@@ -20,6 +20,7 @@ from services.dockerd.web import heads
 from services.dockerd.web.exchange import Exchange
 from services.dockerd.web.fast import Fast
 from services.dockerd.web.framing import Body, Chunked, Counted
+from services.dockerd.web.guard import Guard
 from services.dockerd.web.raw import Raw
 
 HIGH_WATER: Final = 256 << 10
@@ -40,8 +41,10 @@ class Protocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.fast = fast
+        self.guard = guard
         self.always = fast.always
         self.app = config.loaded_app
         self.state = server_state
@@ -54,6 +57,7 @@ class Protocol(asyncio.Protocol):
         self._ending = False
         self._stopping = False
         self._taken = False
+        self._lost = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -81,11 +85,11 @@ class Protocol(asyncio.Protocol):
         if self.exchange is None or self._ending:
             return False
         self.exchange.leave()
-        # Half-closed: the reply can still be written. TLS cannot do that.
-        return self.transport.get_extra_info("sslcontext") is None
+        return True  # half-closed: the reply can still be written
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state.connections.discard(self)
+        self._lost = True
         self._writable.set()
         if self.exchange:
             self.exchange.leave()
@@ -131,6 +135,10 @@ class Protocol(asyncio.Protocol):
         request, self._held = self._held[: end + 4], self._held[end + 4 :]
         head = self._head
         head.parse(request)
+        if self.guard and (reason := self.guard.refusal(head.headers)):
+            self.write(heads.message(403, reason, self.always))
+            self.end(linger=True)
+            return False
         if head.plain and (answer := self.fast.find(head.method, head.target)) and (reply := answer()) is not None:
             self.fast.remember(request, answer)
             self.transport.write(reply)
@@ -217,11 +225,12 @@ class Protocol(asyncio.Protocol):
             return
         self.transport.write_eof()
         self.transport.resume_reading()
-        self.loop.call_later(LINGER, self.transport.abort)
+        self.loop.call_later(LINGER, self.abort)
 
     def abort(self) -> None:
         """Cut the connection."""
-        self.transport.abort()
+        if not self._lost:  # asyncio's transport cannot be aborted once it has closed with something to write
+            self.transport.abort()
 
     def _refuse(self, status: int, text: str) -> None:
         exchange = self.exchange
@@ -244,6 +253,7 @@ class Protocol(asyncio.Protocol):
         if self.transport.is_closing():
             raise ConnectionResetError("the client has gone")
         self._taken = True
+        self.state.connections.discard(self)
         self.transport.pause_reading()
         if self.transport.get_extra_info("sslcontext") is None:
             # Drained means empty: nothing of ours may follow what the next owner writes. TLS stays with us.

@@ -5,7 +5,8 @@ import os
 import socket
 from typing import Final
 
-CHUNK: Final = 64 << 10
+LINGER: Final = 5.0
+"""Seconds a client has to notice that its stream has ended."""
 
 _copies: set[asyncio.Task[None]] = set()
 """Strong references: the loop itself keeps none."""
@@ -23,7 +24,11 @@ class Raw:
     def detach(self) -> socket.socket:
         """The client's socket, our transport closed without `shutdown`; over TLS a pair's end that is copied to it."""
         if self._transport.get_extra_info("sslcontext"):
-            return self._pair()
+            near, far = socket.socketpair()
+            task = asyncio.get_running_loop().create_task(_join(self._transport, near, self.eof))
+            _copies.add(task)
+            task.add_done_callback(_copies.discard)
+            return far
         held: socket.socket = self._transport.get_extra_info("socket")
         mine = socket.socket(fileno=os.dup(held.fileno()))
         self._transport.abort()
@@ -32,66 +37,51 @@ class Raw:
     def close(self) -> None:
         self._transport.close()
 
-    def _pair(self) -> socket.socket:
-        near, far = socket.socketpair()
-        near.setblocking(False)
-        bridge = _Bridge(near)
-        self._transport.set_protocol(bridge)
-        if self.eof:
-            bridge.eof_received()
-        self._transport.resume_reading()
-        task = asyncio.get_running_loop().create_task(bridge.copy(self._transport))
-        _copies.add(task)
-        task.add_done_callback(_copies.discard)
-        return far
+
+async def _join(client: asyncio.Transport, near: socket.socket, eof: bool) -> None:
+    """From now on what comes from `client` goes to `near`, and back, each end's closing included."""
+    near.setblocking(False)
+    outward = _Outward(client)
+    inward, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: outward, near)
+    if client.is_closing():
+        inward.close()
+        return
+    client.set_protocol(_Passage(inward))
+    if eof:
+        inward.write_eof()
+    else:
+        client.resume_reading()
 
 
-class _Bridge(asyncio.Protocol):
-    """Client to `near` as the transport delivers, `near` to client by `copy`."""
+class _Passage(asyncio.Protocol):
+    """What its own transport delivers goes to `other`; while that is full, `other` is not read from."""
 
-    def __init__(self, near: socket.socket) -> None:
-        self._near = near
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._writable = asyncio.Event()
-        self._writable.set()
+    def __init__(self, other: asyncio.Transport) -> None:
+        self._other = other
 
     def data_received(self, data: bytes) -> None:
-        self._queue.put_nowait(data)
+        self._other.write(data)
 
-    def eof_received(self) -> None:
-        self._queue.put_nowait(b"")
+    def eof_received(self) -> bool:
+        if not self._other.is_closing():
+            self._other.write_eof()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._queue.put_nowait(b"")
-        self._writable.set()
+        self._other.close()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._other.pause_reading()
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._other.resume_reading()
 
-    async def copy(self, transport: asyncio.Transport) -> None:
-        inward = asyncio.ensure_future(self._inward(transport))
-        try:
-            await self._outward(transport)
-        finally:
-            inward.cancel()
-            self._near.close()
-            transport.close()
 
-    async def _inward(self, transport: asyncio.Transport) -> None:
-        loop = asyncio.get_running_loop()
-        while data := await self._queue.get():
-            transport.pause_reading()
-            await loop.sock_sendall(self._near, data)
-            transport.resume_reading()
-        self._near.shutdown(socket.SHUT_WR)
+class _Outward(_Passage):
+    """From the stream's owner to the client: its end is the end of all."""
 
-    async def _outward(self, transport: asyncio.Transport) -> None:
-        loop = asyncio.get_running_loop()
-        while data := await loop.sock_recv(self._near, CHUNK):
-            transport.write(data)
-            await self._writable.wait()
-            if transport.is_closing():
-                return
+    def eof_received(self) -> bool:
+        super().eof_received()
+        # Not at once: closing on a client that still sends is a reset, which would take the last bytes away from it.
+        asyncio.get_running_loop().call_later(LINGER, self._other.close)
+        return True

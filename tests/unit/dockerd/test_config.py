@@ -101,7 +101,7 @@ def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
         (["--icc=false", "--iptables=false"], "You specified --iptables=false with --icc=false."),
         (["--exec-root", "/" + "x" * 70], "choose a shorter --exec-root"),
         (["--userns-remap", "default"], "--userns-remap default is not supported by this engine: remove it"),
-        (["--tls"], "--tls true is not supported by this engine: remove it"),
+        (["-H", "ftp://x"], 'invalid argument "ftp://x" for "-H, --host" flag: invalid bind address (ftp://x): unsup'),
         (["--exec-opt", "native.cgroupdriver=systemd"], "is not supported by this engine"),
     ],
 )
@@ -110,7 +110,7 @@ def test_impossible_configuration_is_refused(tmp_path: Path, words: list[str], t
 
 
 @pytest.mark.parametrize(
-    "words", [["--tls=false"], ["--selinux-enabled=false"], ["--exec-opt", "native.cgroupdriver=cgroupfs"]]
+    "words", [["--selinux-enabled=false"], ["--exec-opt", "native.cgroupdriver=cgroupfs"]]
 )
 def test_asking_for_nothing_is_accepted(tmp_path: Path, words: list[str]) -> None:
     assert parse(tmp_path, {}, *words) == Config()
@@ -128,3 +128,22 @@ def test_snapshotter_has_containerds_name() -> None:
 def test_help_and_version_need_no_file() -> None:
     assert config.parse(["--version", "--config-file", "/nope.json"]).version
     assert config.parse(["-h"]).help
+
+
+@pytest.mark.parametrize(
+    ("words", "secure", "verifies", "hosts"),
+    [
+        ([], False, False, ("unix:///var/run/docker.sock",)),
+        (["--tls"], True, True, ("tcp://localhost:2376",)),
+        (["--tlsverify"], True, True, ("tcp://localhost:2376",)),
+        (["--tlsverify=false"], True, False, ("tcp://localhost:2376",)),
+        (["--tls=false", "-H", "tcp://"], False, False, ("tcp://localhost:2375",)),
+        (["--tls=false", "--tlsverify", "-H", "tcp://0.0.0.0"], True, True, ("tcp://0.0.0.0:2376",)),
+        (["--tls", "-H", "", "-H", "/a.sock"], True, True, ("tcp://localhost:2376", "unix:///a.sock")),
+    ],
+)
+def test_tls_decides_who_is_asked_for_what(
+    tmp_path: Path, words: list[str], secure: bool, verifies: bool, hosts: tuple[str, ...]
+) -> None:
+    made = parse(tmp_path, {}, *words)
+    assert (made.secure, made.verifies, made.hosts) == (secure, verifies, hosts)

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from services.dockerd.web import heads
 from services.dockerd.web.fast import Fast
 from services.dockerd.web.protocol import Protocol
+from services.dockerd.web.secure import Secure
 from tests.unit.dockerd.web.test_protocol import UPGRADE, taker
 
 DEADLINE = 20
@@ -37,7 +38,8 @@ async def opened(context: ssl.SSLContext, seen: dict[str, Any]) -> tuple[asyncio
     config.load()
     factory = functools.partial(Protocol, Fast(heads.common("test")), config, ServerState(), {})
     mine, theirs = socket.socketpair()
-    accepting = asyncio.get_running_loop().connect_accepted_socket(factory, theirs, ssl=context)
+    serving = functools.partial(Secure, context, factory)
+    accepting = asyncio.get_running_loop().connect_accepted_socket(serving, theirs)
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     streams, _ = await asyncio.gather(asyncio.open_connection(sock=mine, ssl=trusting, server_hostname="d"), accepting)
