@@ -34,7 +34,31 @@ _CHANNEL_OPTIONS: Final = [
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 
+_UNSENT: Final = "failed to connect to all addresses"
+_CUT: Final = ("Socket closed", "Connection reset", "Broken pipe", "recvmsg:", "sendmsg:", "Stream removed", "GOAWAY",
+               "Connection refused", "End of TCP stream")
+"""How gRPC's core puts it; no server of ours says so."""
+
 Reply = TypeVar("Reply")
+
+
+class Unreachable(errdefs.Unavailable):
+    """Nobody listens: the call was not made, and may be made again."""
+
+
+class Cut(errdefs.Unavailable):
+    """The server ended before it answered: what came of the call is not known."""
+
+
+def error_of(error: aio.AioRpcError) -> errdefs.EngineError:
+    """The class of `protos.errdefs` for a failed call; losses of the connection by classes of their own."""
+    code, details = error.code().value[0], error.details() or ""
+    if code == errdefs.Unavailable.code:
+        if details.startswith(_UNSENT):
+            return Unreachable(details)
+        if any(word in details for word in _CUT):
+            return Cut(details)
+    return errdefs.from_grpc(code, details)
 
 
 def open_channel(path: str) -> aio.Channel:
@@ -61,6 +85,6 @@ async def call(
     try:
         reply = await method(request, metadata=metadata(namespace, lease), timeout=timeout)
     except aio.AioRpcError as error:
-        raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error
+        raise error_of(error) from error
     log.debug("called method=%s ms=%.2f", getattr(method, "_method", b""), (time.perf_counter() - begin) * 1e3)
     return reply

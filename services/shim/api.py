@@ -1,6 +1,7 @@
 """containerd.task.v3.Task, health and reflection: the wire of one container. Decode, call one method, encode."""
 
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol
@@ -15,11 +16,15 @@ from protos.containerd.types.task import task_pb2
 from services.shim.connection import Call, Method
 from services.shim.loop import Future, Loop
 
+log = logging.getLogger("api")
+
 VERSION: Final = "0.1.0"
 SERVICE: Final = "containerd.task.v3.Task"
 _EMPTY: Final = empty_pb2.Empty()
 _FORGOTTEN: Final = 10.0
-"""Seconds a shim waits for Shutdown after its task was deleted."""
+"""Seconds a shim waits for Shutdown after its task was deleted, or could not be created."""
+_LOOK: Final = 15.0
+"""Seconds between two looks whether anybody can still ask for a task that has ended."""
 
 
 class Exit(Protocol):
@@ -57,13 +62,22 @@ def stamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
 
 
 class Service:
-    """`end` is called once the shim has no more to do: there is no task, and Shutdown came or does not come."""
+    """`end` is called once the shim has no more to do: there is no task, and Shutdown came or does not come; or the
+    task has ended and is `forsaken`: the bundle, by which alone containerd would find it again, is gone."""
 
-    def __init__(self, loop: Loop, container_id: str, processes: Processes, end: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        container_id: str,
+        processes: Processes,
+        end: Callable[[], object],
+        forsaken: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._loop = loop
         self._id = container_id
         self._processes = processes
         self._end = end
+        self._forsaken = forsaken
         self._creating: Future[int] | None = None
         self._waits: dict[str, Future[Exit]] = {}
         self._waiters: dict[str, set[Future[Exit]]] = {}
@@ -108,10 +122,13 @@ class Service:
         self.created = True
         self._creating = self._loop.spawn(self._processes.create(request))
         try:
-            return shim_pb2.CreateTaskResponse(pid=await self._creating)
+            pid = await self._creating
         except BaseException:
             self.created = False
+            self._loop.call_later(_FORGOTTEN, self.end_unless_used)
             raise
+        self._loop.spawn(self._outlive())
+        return shim_pb2.CreateTaskResponse(pid=pid)
 
     async def start(self, request: shim_pb2.StartRequest, call: Call) -> Message:
         self._mine(request.id)
@@ -203,6 +220,15 @@ class Service:
         else:
             self.end_unless_used()
         return _EMPTY
+
+    async def _outlive(self) -> None:
+        """End with the last that could ask for the ended task."""
+        await self._processes.wait("")
+        while self.created and not self._forsaken():
+            await self._loop.sleep(_LOOK)
+        if self.created:
+            log.warning("shim ends: its task has ended, and its bundle is gone id=%s", self._id)
+            self._end()
 
     def end_unless_used(self) -> None:
         if not self.created:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Final
@@ -37,7 +38,7 @@ def serve(config: Config, listener: socket.socket) -> None:
     publisher = Publisher(loop, config.address, config.namespace)
     container = Container(loop, config.namespace, publisher.publish)
     ended: Future[None] = Future()
-    service = Service(loop, config.id, container, lambda: ended.set(None))
+    service = Service(loop, config.id, container, lambda: ended.set(None), _forsaken(config.bundle))
     server = Server(loop, listener, service.methods())
     loop.call_later(_UNUSED, service.end_unless_used)
     log.debug("serving address=%s", listener.getsockname())
@@ -46,6 +47,19 @@ def serve(config: Config, listener: socket.socket) -> None:
     server.close()
     _settle(loop, container, publisher)
     log.debug("ended")
+
+
+def _forsaken(bundle: Path) -> Callable[[], bool]:
+    """Tells whether the bundle is gone; another task's at the same place is not it."""
+    node = bundle.stat().st_ino
+
+    def gone() -> bool:
+        try:
+            return bundle.stat().st_ino != node
+        except OSError:
+            return True
+
+    return gone
 
 
 def _settle(loop: Loop, container: Container, publisher: Publisher) -> None:

@@ -58,6 +58,8 @@ class Container:
     boot_id: str = ""
     """Of the machine when it was last started; another one means that it cannot be running."""
     health: Health | None = None
+    unreadable: str = ""
+    """What is wrong with its hostconfig.json; it is listed, but cannot be started."""
 
     # Below: of this dockerd's life only.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

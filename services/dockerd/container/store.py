@@ -1,8 +1,8 @@
 """Containers on disk: `containers/<id>/config.v2.json` and `hostconfig.json`, in Docker's spelling, crash safe.
 
-A file is replaced by a whole new one or not at all. A directory whose files cannot be read is left as it is, named in
-the log, and its container is not loaded. Removing renames the directory out of the way first, so that what a crash
-interrupts is finished at the next start.
+A file is replaced by a whole new one or not at all. A directory whose config.v2.json cannot be read is left as it is,
+named in the log, and its container is not loaded; one whose hostconfig.json is broken is listed, but does not start.
+Removing renames the directory out of the way first, so that what a crash interrupts is finished at the next start.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
+from protos import errdefs
 from services.dockerd.container import stamp, state
 from services.dockerd.container.container import Container, Health
 from services.dockerd.schema.container import ContainerConfig, EndpointSettings, HostConfig
@@ -48,6 +49,7 @@ class Store:
             _replace(container.directory / "config.v2.json", _config(container))
 
     def save_host(self, container: Container) -> None:
+        readable(container)
         _replace(container.directory / "hostconfig.json", _host(container), durable=True)
 
     def discard(self, container: Container) -> Path:
@@ -83,6 +85,14 @@ class Store:
         return {path.name for path in self.root.iterdir() if not path.name.startswith(".")}
 
 
+def readable(container: Container) -> None:
+    """Conflict where its hostconfig.json is broken: defaults are no stand-in for limits and confinement."""
+    if container.unreadable:
+        raise errdefs.Conflict(
+            f"hostconfig.json of container {container.id} cannot be read ({container.unreadable}): "
+            f"mend it in {container.directory} and restart the daemon, or remove the container")
+
+
 def _config(container: Container) -> bytes:
     document = {
         "State": state.to_json(container.state) | (
@@ -115,7 +125,7 @@ def _host(container: Container) -> bytes:
 
 def _load(path: Path) -> Container:
     document: dict[str, Any] = orjson.loads((path / "config.v2.json").read_bytes())
-    host = HostConfig.model_validate_json((path / "hostconfig.json").read_bytes())
+    host, unreadable = _load_host(path)
     if document["ID"] != path.name:
         raise ValueError(f"the file is of container {document['ID']}")
     networks = document.get("NetworkSettings", {}).get("Networks") or {}
@@ -138,7 +148,22 @@ def _load(path: Path) -> Container:
         manually_stopped=bool(document.get("HasBeenManuallyStopped")),
         boot_id=str(document.get("BootID", "")),
         health=_health(document["State"].get("Health")),
+        unreadable=unreadable,
     )
+
+
+def _load_host(path: Path) -> tuple[HostConfig, str]:
+    """The file's content, unknown keys left out, and "": or defaults, and what is wrong."""
+    try:
+        return HostConfig.model_validate_json((path / "hostconfig.json").read_bytes()), ""
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    log.error("container cannot be started: its hostconfig.json is unreadable; mend it and restart "
+              "container=%s path=%s error=%s", path.name, path, reason)
+    return HostConfig(), reason
 
 
 def _health(document: dict[str, Any] | None) -> Health | None:

@@ -48,6 +48,8 @@ class Engine:
     """Identities already looked up in images: by image, user and groups."""
     clearing: set[asyncio.Task[None]] = field(default_factory=set)
     """What is left to do for containers that are off the books."""
+    unsaved: set[str] = field(default_factory=set)
+    """Ids of containers whose state the disk does not take yet."""
     background: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

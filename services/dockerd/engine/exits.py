@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Final
@@ -13,7 +12,7 @@ from protos import errdefs
 from services.dockerd.container import restart
 from services.dockerd.container.container import Container, Outcome
 from services.dockerd.container.state import Status
-from services.dockerd.engine import execs, health, notify, shm, streams, tasks
+from services.dockerd.engine import execs, health, notify, save, shm, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.tasks import Exit
 from services.dockerd.volumes import mounts
@@ -22,9 +21,6 @@ log = logging.getLogger("exits")
 
 _LATE: Final = 5_000_000_000
 """Nanoseconds after which a `die` is told with the time it happened, not the time it was heard of."""
-
-_SAVE_AGAIN: Final = 5.0
-"""Seconds until a state that could not be written is tried again."""
 
 
 def key(container: Container, pid: int) -> str:
@@ -50,26 +46,9 @@ def record(engine: Engine, container: Container, end: Exit) -> None:
     container.restart_count += retry
     container.released = False
     health.stop(container)
-    save(engine, container)
+    save.save(engine, container)
     engine.containers.refresh(container)
     container.settled = engine.spawn(_settle(engine, container, ran), f"settle {container.short}")
-
-
-def save(engine: Engine, container: Container) -> None:
-    """Write the state after something that has happened: a full disk must not stop what follows, and is tried again."""
-    try:
-        engine.store.save(container)
-    except OSError as error:
-        log.error("state not written, to be tried again container=%s error=%s", container.short, error)
-        engine.spawn(_save_later(engine, container), f"save {container.short}")
-
-
-async def _save_later(engine: Engine, container: Container) -> None:
-    while True:
-        await asyncio.sleep(_SAVE_AGAIN)
-        with contextlib.suppress(OSError):
-            engine.store.save(container)
-            return
 
 
 async def _settle(engine: Engine, container: Container, ran: float) -> None:
@@ -142,7 +121,7 @@ def cancel_restart(engine: Engine, container: Container) -> bool:
     if container.retry:
         container.retry.cancel()
     container.state = container.state.exited(container.state.exit_code, container.state.finished_at or time.time_ns())
-    engine.store.save(container)
+    save.save(engine, container)
     engine.containers.refresh(container)
     wake(container, "not-running")
     return True

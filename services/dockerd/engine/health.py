@@ -16,7 +16,7 @@ from protos import errdefs
 from services.dockerd.container import stamp
 from services.dockerd.container.container import Container, Health
 from services.dockerd.container.state import Status
-from services.dockerd.engine import notify, tasks
+from services.dockerd.engine import notify, save, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.schema.container import HealthConfig
 
@@ -172,4 +172,4 @@ def _note(
     if health.status != before:
         engine.containers.refresh(container)
         notify.container(engine, container, f"health_status: {health.status}")
-    engine.store.save(container)
+    save.save(engine, container)

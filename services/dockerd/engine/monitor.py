@@ -18,7 +18,7 @@ from protos.containerd.types.task import task_pb2
 from protos.containerd.types.task.task_pb2 import Process
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import execs, exits, notify, tasks
+from services.dockerd.engine import execs, exits, notify, save, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.tasks import Exit
 from services.dockerd.remote import events
@@ -65,7 +65,7 @@ def _out_of_memory(engine: Engine, container_id: str) -> None:
     if container is None:
         return
     container.state = replace(container.state, oom_killed=True)
-    exits.save(engine, container)
+    save.save(engine, container)
     notify.container(engine, container, "oom")
 
 
@@ -114,7 +114,7 @@ def _take(engine: Engine, container: Container, task: Process) -> None:
     if container.state.status is wanted and container.state.pid == task.pid:
         return
     container.state = replace(container.state, status=wanted, pid=task.pid)
-    exits.save(engine, container)
+    save.save(engine, container)
     engine.containers.refresh(container)
 
 

@@ -1,7 +1,7 @@
 """`pause` and `unpause`: the container's processes are frozen, and thawed."""
 
 from services.dockerd.container.container import Container
-from services.dockerd.engine import notify, tasks
+from services.dockerd.engine import notify, save, tasks
 from services.dockerd.engine.engine import Engine
 
 
@@ -25,6 +25,6 @@ def _become(engine: Engine, container: Container, verb: str) -> None:
     if not container.state.running:
         return  # it has ended meanwhile
     container.state = container.state.after(verb)
-    engine.store.save(container)
+    save.save(engine, container)
     engine.containers.refresh(container)
     notify.container(engine, container, verb)

@@ -12,7 +12,7 @@ from typing import Final
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, stop, tasks
+from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, save, stop, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.volumes import mounts
 
@@ -34,7 +34,7 @@ async def remove(engine: Engine, reference: str, *, force: bool = False, volumes
             raise errdefs.NotFound(f"No such container: {reference}")
         _check(container, force=False)
         _begin(engine, container)
-        exits.save(engine, container)
+        save.save(engine, container)
         try:
             await _settled(container)
             await engine.network.release(container.id)
@@ -100,7 +100,7 @@ def _begin(engine: Engine, container: Container) -> None:
 def _give_up(engine: Engine, container: Container, error: Exception) -> errdefs.Internal:
     container.state = container.state.after("give_up", error=str(error))
     engine.containers.refresh(container)
-    exits.save(engine, container)
+    save.save(engine, container)
     return errdefs.Internal(f'container "/{container.name}" cannot be removed: {error}')
 
 

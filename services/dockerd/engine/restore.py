@@ -16,7 +16,7 @@ from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from services.dockerd.container import restart
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import exits, health, monitor, notify, remove, start, streams, tasks
+from services.dockerd.engine import exits, health, monitor, notify, remove, save, start, streams, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.volumes import mounts
 
@@ -51,7 +51,7 @@ def _rebooted(engine: Engine, container: Container) -> None:
     notify.container(engine, container, "die", {"exitCode": str(REBOOTED)},
                      key=exits.key(container, container.state.pid))
     container.state = container.state.exited(REBOOTED, now)
-    engine.store.save(container)
+    save.save(engine, container)
 
 
 async def restore(engine: Engine) -> None:
@@ -62,7 +62,7 @@ async def restore(engine: Engine) -> None:
     for container in engine.containers:
         if container.state.status is Status.RESTARTING:
             container.state = container.state.exited(container.state.exit_code, container.state.finished_at)
-            engine.store.save(container)
+            save.save(engine, container)
     await _connected(engine)
     await _complete(engine)
     await asyncio.gather(*[_finish_removal(engine, each) for each in engine.store.discarded()])

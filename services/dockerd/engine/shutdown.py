@@ -6,7 +6,7 @@ import logging
 from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.container.container import Container
-from services.dockerd.engine import exits, stop
+from services.dockerd.engine import exits, save, stop
 from services.dockerd.engine.engine import Engine
 
 log = logging.getLogger("shutdown")
@@ -42,4 +42,4 @@ async def _stop(engine: Engine, container: Container) -> None:
     except errdefs.EngineError as error:
         log.error("container not stopped container=%s error=%s", container.short, error)
     container.manually_stopped = manually
-    engine.store.save(container)
+    save.save(engine, container)

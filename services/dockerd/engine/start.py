@@ -15,6 +15,7 @@ from protos import errdefs
 from protos.streams.v1 import streams_pb2
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
+from services.dockerd.container.store import readable
 from services.dockerd.engine import (
     attach,
     document,
@@ -24,6 +25,7 @@ from services.dockerd.engine import (
     notify,
     remove,
     runtimes,
+    save,
     shm,
     streams,
     tasks,
@@ -51,6 +53,7 @@ async def run(engine: Engine, container: Container) -> None:
     """Start while holding the container's lock."""
     if engine.closing:
         raise errdefs.Unavailable("dockerd is shutting down")
+    readable(container)
     for before in (container.settled, container.prepared):
         if before and not before.done():
             await asyncio.wait([before])
@@ -117,7 +120,7 @@ def _started(engine: Engine, container: Container, pid: int, at: int) -> None:
     container.state = container.state.started(pid, at)
     container.started_before, container.pristine, container.boot_id = True, False, boot_id()
     health.start(engine, container)
-    engine.store.save(container)
+    save.save(engine, container)
     engine.containers.refresh(container)
     notify.container(engine, container, "start")
 
@@ -168,7 +171,7 @@ async def _roll_back(engine: Engine, container: Container, failure: failures.Fai
         return  # it was started; only what came after went wrong
     container.state = container.state.failed(failure.code, str(failure.error))
     container.starting = False
-    exits.save(engine, container)
+    save.save(engine, container)
     engine.containers.refresh(container)
     exits.wake(container, "not-running")
     if container.host.AutoRemove and not container.keep:

@@ -4,6 +4,7 @@ from typing import Any
 
 from protos import errdefs
 from services.dockerd.container import validate
+from services.dockerd.container.store import readable
 from services.dockerd.engine import notify, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.oci import limits, resources
@@ -16,6 +17,7 @@ async def update(engine: Engine, reference: str, changes: dict[str, Any]) -> lis
     async with container.lock:
         if container.state.status.value in ("removing", "dead"):
             raise errdefs.Conflict('container is marked for removal and cannot be "update"')
+        readable(container)
         merged = merge(container.host, changes)
         if merged.RestartPolicy != container.host.RestartPolicy:
             validate.restart(merged.RestartPolicy)

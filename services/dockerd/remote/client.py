@@ -3,9 +3,13 @@
 Errors arrive as classes of `protos.errdefs`. What must outlive docker-containerd (Wait, Subscribe) retries elsewhere.
 """
 
+import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+import grpc
 from grpc import aio
 
 from protos import channel, errdefs
@@ -20,6 +24,12 @@ from protos.containerd.services.namespaces.v1.namespace_pb2_grpc import Namespac
 from protos.containerd.services.snapshots.v1.snapshots_pb2_grpc import SnapshotsStub
 from protos.containerd.services.tasks.v1.tasks_pb2_grpc import TasksStub
 from protos.containerd.services.version.v1.version_pb2_grpc import VersionStub
+
+log = logging.getLogger("client")
+
+PATIENCE: Final = 10.0
+"""Seconds a request waits for a docker-containerd that is being restarted."""
+_AWAY: Final = "docker-containerd is not available"
 
 Reply = TypeVar("Reply")
 
@@ -51,16 +61,45 @@ class Client:
         lease: str = "",
         timeout: float | None = channel.DEADLINE,
     ) -> Reply:
-        """One unary call in this client's namespace; `timeout=None` for calls that wait by their nature."""
-        return await channel.call(method, request, self.namespace, lease=lease, timeout=timeout)
+        """One unary call in this client's namespace; `timeout=None` for calls that wait by their nature.
+
+        Where docker-containerd is being restarted, it is waited for; a call that its end cut short is not repeated.
+        """
+        try:
+            try:
+                return await channel.call(method, request, self.namespace, lease=lease, timeout=timeout)
+            except channel.Unreachable:
+                await self._reachable()
+            return await channel.call(method, request, self.namespace, lease=lease, timeout=timeout)
+        except (channel.Unreachable, channel.Cut) as error:
+            raise _told(error) from error
+
+    async def _reachable(self) -> None:
+        """Return once docker-containerd listens again, or has not for PATIENCE."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self.channel.channel_ready()
 
     async def stream(self, method: Callable[..., Any], request: Any, *, lease: str = "") -> AsyncIterator[Any]:
         """Replies of a streaming call; `request` is a message, or an async iterator of them."""
         try:
+            if self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                await self._reachable()
             async for reply in method(request, metadata=channel.metadata(self.namespace, lease)):
                 yield reply
         except aio.AioRpcError as error:
-            raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error
+            raise _told(channel.error_of(error)) from error
 
     async def close(self) -> None:
         await self.channel.close()
+
+
+def _told(error: errdefs.EngineError) -> errdefs.EngineError:
+    """A loss of docker-containerd in words for whoever made the request; any other error as it is."""
+    if isinstance(error, channel.Unreachable):
+        log.debug("docker-containerd is away error=%s", error)
+        return errdefs.Unavailable(f"{_AWAY}: it is being restarted and did not answer in time, see the daemon's log")
+    if isinstance(error, channel.Cut):
+        log.debug("docker-containerd ended during a call error=%s", error)
+        return errdefs.Unavailable(f"{_AWAY}: it ended during this request, try again")
+    return error

@@ -22,9 +22,10 @@ STOP: Final = 20.0
 ELDER: Final = 20.0
 """Seconds that one which holds the root already has to serve."""
 _PAUSE: Final = 0.05
-LASTING: Final = 10.0
-"""Seconds after which a process counts as healthy, and the next restart is quick again."""
+LASTING: Final = 2.0
+"""Seconds of service after which a process counts as healthy: it was ended from outside, and is replaced at once."""
 _DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""For one that does not come up, or falls at its first work, again and again."""
 
 
 class Supervisor:
@@ -112,7 +113,7 @@ class Supervisor:
                 self.process = launch.begin(self.config)
                 if self.process and self.process.ours:
                     await self._ready(self.process)
-            except EngineError as error:
+            except (EngineError, OSError) as error:  # a full disk, or no process to be had, passes
                 log.error("docker-containerd not restarted, trying again error=%s", error)
 
 

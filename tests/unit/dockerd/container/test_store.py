@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from protos.errdefs import Conflict
 from services.dockerd.container.container import Health
 from services.dockerd.container.state import Status
-from services.dockerd.container.store import Store
+from services.dockerd.container.store import Store, readable
 from services.dockerd.schema.container import EndpointSettings
 from tests.unit.dockerd.container import made
 
@@ -37,9 +38,6 @@ def test_what_is_saved_is_loaded(store: Store) -> None:
         ("config.v2.json", b"{}"),
         ("config.v2.json", b'{"ID": 3}'),
         ("config.v2.json", b'{"ID": "' + b"b" * 64 + b'"}'),
-        ("hostconfig.json", b"null"),
-        ("hostconfig.json", b'{"Memory": "much"}'),
-        ("hostconfig.json", b"\xff"),
     ],
 )
 def test_a_corrupt_file_costs_its_container_alone(
@@ -59,8 +57,36 @@ def test_a_corrupt_file_costs_its_container_alone(
 def test_a_missing_file_costs_its_container_alone(store: Store) -> None:
     box = made.container(store.root)
     store.create(box)
-    (box.directory / "hostconfig.json").unlink()
+    (box.directory / "config.v2.json").unlink()
     assert list(store.load()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(b"null", "Input should be an object"), (b'{"Memory": "much"}', "Memory: Input should be a valid integer"),
+     (b"\xff", "Invalid JSON"), (None, "No such file or directory")],
+)
+def test_broken_host_config_keeps_its_container_listed(store: Store, text: bytes | None, said: str) -> None:
+    box = made.container(store.root)
+    store.create(box)
+    file = box.directory / "hostconfig.json"
+    file.unlink() if text is None else file.write_bytes(text)
+    (loaded,) = store.load()
+    assert loaded.name == "box" and said in loaded.unreadable
+    with pytest.raises(Conflict, match="cannot be read"):
+        readable(loaded)
+    with pytest.raises(Conflict, match="cannot be read"):
+        store.save_host(loaded)
+    assert (file.read_bytes() if file.exists() else None) == text
+
+
+def test_unknown_keys_are_passed_over(store: Store) -> None:
+    box = made.container(store.root)
+    store.create(box)
+    (box.directory / "hostconfig.json").write_bytes(b'{"Memory": 4096, "FutureKey": {"a": [1]}}')
+    (loaded,) = store.load()
+    assert loaded.host.Memory == 4096
+    readable(loaded)
 
 
 def test_a_torn_temporary_file_is_no_harm(store: Store) -> None:
