@@ -7,6 +7,7 @@ from types import FrameType
 
 import pytest
 
+from tests.harness import leftovers
 from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.http import API
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("ours"):
                 item.add_marker(pytest.mark.skip(reason="a promise of this engine alone"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Every engine is closed by now: a run that leaves files behind has failed."""
+    if left := leftovers.files():
+        print("\nleft behind:", *left)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

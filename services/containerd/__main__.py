@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Final
 
-from protos import errdefs
+from protos import errdefs, stacks
 from services.containerd import config, linux
 from services.containerd.config import Config
 
@@ -44,16 +44,20 @@ async def _run(settings: Config) -> None:
     os.umask(0o022)
     linux.become_subreaper()
     stop = _handle_signals()
-    async with server.serve(settings):
-        _tell(settings.ready_fd, "ready")
-        await stop.wait()
-        log.info("stopping")
-        faulthandler.dump_traceback_later(_STOP_DEADLINE, exit=True)
-    faulthandler.cancel_dump_traceback_later()
+    forget = stacks.always(str(settings.state / f"{NAME}.stacks.log"))
+    try:
+        async with server.serve(settings):
+            _tell(settings.ready_fd, "ready")
+            await stop.wait()
+            log.info("stopping")
+            faulthandler.dump_traceback_later(_STOP_DEADLINE, exit=True)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        forget()
 
 
 def _handle_signals() -> asyncio.Event:
-    """SIGTERM and SIGINT set the event, a second one ends at once; SIGUSR1 prints the stacks of threads and tasks."""
+    """SIGTERM and SIGINT set the event, a second one ends at once."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -64,17 +68,8 @@ def _handle_signals() -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask)
-    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
-    faulthandler.register(signal.SIGUSR1, chain=True)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     return stop
-
-
-def _dump_tasks() -> None:
-    """Where each task waits; not by `print_stack`, which stumbles over gRPC's own frames."""
-    for task in asyncio.all_tasks():
-        places = [f"  {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}" for frame in task.get_stack()]
-        print(f"Task {task.get_name()} {task.get_coro()}", *places, sep="\n", file=sys.stderr, flush=True)
 
 
 def _tell(descriptor: int | None, line: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any, Final
 
+from protos import stacks
 from protos.errdefs import EngineError
 from services.dockerd import certificates, cgroups, hosts, requirements
 from services.dockerd import log as logs
@@ -46,6 +47,7 @@ async def run(config: Config, contained: Process | None, tell: Callable[[str], N
     sys.setswitchinterval(0.0005)
     logs.configure("debug" if config.debug else config.log_level)
     stop = _signals()
+    forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
     try:
         async with serve(config, contained):
             tell("ready")
@@ -60,6 +62,7 @@ async def run(config: Config, contained: Process | None, tell: Callable[[str], N
         return 1
     finally:
         faulthandler.cancel_dump_traceback_later()
+        forget()
     return 0
 
 
@@ -175,7 +178,7 @@ async def _end_background(engine: Engine) -> None:
 
 
 def _signals() -> asyncio.Event:
-    """SIGTERM and SIGINT set the event, a second one ends at once; SIGUSR1 prints the stacks of threads and tasks."""
+    """SIGTERM and SIGINT set the event, a second one ends at once."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -187,20 +190,9 @@ def _signals() -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number)
-    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
-    faulthandler.register(signal.SIGUSR1, chain=True)
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading daemon.json is not implemented yet")
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     return stop
-
-
-def _dump_tasks() -> None:
-    # Not print_stack, which stumbles over frames of compiled code.
-    for task in asyncio.all_tasks():
-        print(f"Task {task.get_name()}", file=sys.stderr)
-        for frame in task.get_stack():
-            code = frame.f_code
-            print(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}', file=sys.stderr)
 
 
 def _deadline(config: Config) -> None:

@@ -3,7 +3,7 @@
 As the original: `docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80`,
 one process per binding; descriptor 3 is told `0\\n`, or `1\\n` and the error; with -use-listen-fd descriptor 4 is the
 listener. As ours: `docker-proxy -container-id ID -control SOCKET '0.0.0.0:8080->172.17.0.2:80/tcp' ...`, one process
-per container; `docker-proxy zygote` is what dockerd forks those from.
+per container; `docker-proxy zygote DIRECTORY` is what dockerd forks those from.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from protos import stacks
 
 FLAGS: Final[dict[str, tuple[Callable[[str], Any], Any, str]]] = {
     "proto": (str, "tcp", "proxy protocol: tcp, udp or sctp"),
@@ -31,11 +33,12 @@ LISTENER: Final = 4
 def main() -> int:
     arguments = sys.argv[1:]
     # Imports are late so that the zygote pays for nothing else than what its children use.
-    if arguments == ["zygote"]:
+    if arguments[:1] == ["zygote"]:
         from services.proxy import zygote
 
-        return zygote.main()
+        return zygote.main(*arguments[1:2])
     values, bindings = parse_flags(arguments)
+    stacks.on_request(stacks.beside(values["control"]))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: os._exit(0))
     return serve_container(values, bindings) if bindings else serve_binding(values)

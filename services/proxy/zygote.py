@@ -18,6 +18,7 @@ import socket
 import sys
 from typing import Final
 
+from protos import stacks
 from protos.binding import Binding, spell
 from services.proxy import linux
 from services.proxy.control import Control
@@ -27,7 +28,7 @@ from services.proxy.proxy import Proxy
 CHANNEL: Final = 0
 LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
-RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Spawn:
@@ -43,8 +44,8 @@ class Spawn:
         """The listening control socket, then one listener per binding."""
 
 
-def main() -> int:
-    """Serve until dockerd goes away."""
+def main(directory: str = "") -> int:
+    """Serve until dockerd goes away; `directory` is where SIGUSR1 is answered."""
     linux.die_with_parent(signal.SIGKILL)
     title = linux.Title()
     title.set(["docker-proxy", "zygote"])
@@ -52,6 +53,7 @@ def main() -> int:
     os.setsid()
     for number in RESET_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    stacks.on_request(f"{directory}/zygote.stacks.log" if directory else "")
     channel = socket.socket(fileno=CHANNEL)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     poll = select.poll()
@@ -101,6 +103,7 @@ def become(channel: socket.socket, writer: int, null: int, title: linux.Title) -
         os.close(writer)
         os.setsid()
         title.set(arguments(spawn))
+        stacks.name(stacks.beside(spawn.control_path))
         loop = Loop()
         proxy = Proxy(loop, spawn.container_id)
         Control(proxy, socket.socket(fileno=spawn.descriptors[0]))

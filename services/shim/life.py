@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType, FrameType
-from typing import Final
+from typing import Final, TextIO
 
+from protos import stacks
 from services.shim.api import Service
 from services.shim.config import Config
 from services.shim.container import Container
@@ -34,6 +35,7 @@ _FLUSH: Final = 60.0
 def serve(config: Config, listener: socket.socket) -> None:
     """Be the shim of `config` until it has no more to do."""
     setup("debug" if config.debug else "info", f"{config.bundle}/log", config.id, config.namespace)
+    stacks.name(f"{config.bundle}/stacks.log")
     loop = Loop()
     publisher = Publisher(loop, config.address, config.namespace)
     container = Container(loop, config.namespace, publisher.publish)
@@ -79,12 +81,11 @@ def _stay(number: int, _frame: FrameType | None) -> None:
     log.info("signal ignored signal=%s reason=a shim ends with its container", signal.Signals(number).name)
 
 
-def dump_stacks(_number: int, frame: FrameType | None) -> None:
-    """What the process does now, and where its coroutines wait."""
-    log.warning("stack:\n%s", "".join(traceback.format_stack(frame)))
+def coroutines(file: TextIO) -> None:
+    """Where each of them waits."""
     for each in gc.get_objects():
         if isinstance(each, CoroutineType) and each.cr_frame is not None:
-            log.warning("coroutine %s:\n%s", each.__qualname__, "".join(traceback.format_stack(each.cr_frame)))
+            file.write(f"coroutine {each.__qualname__}:\n{''.join(traceback.format_stack(each.cr_frame))}")
 
 
 def settle_signals() -> None:
@@ -94,7 +95,7 @@ def settle_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stay)
-    signal.signal(signal.SIGUSR1, dump_stacks)
+    stacks.on_request("", coroutines)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

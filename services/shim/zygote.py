@@ -16,6 +16,7 @@ import socket
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from protos import stacks
 from services.shim import cleanup, life, linux, rehearsal, warm
 from services.shim.config import PROGRAM, Config, command_line
 from services.shim.fork import fork_sibling
@@ -39,6 +40,7 @@ def main(channel: socket.socket, directory: Path) -> int:
     set_title(PROGRAM, "zygote")
     channel.set_inheritable(False)
     life.settle_signals()
+    stacks.name(str(directory.with_name("docker-containerd-shim.zygote.stacks.log")))
     warm.run()
     _settle()
     try:

@@ -4,10 +4,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.harness import leftovers
 
 PROGRAM = shutil.which("docker") or "docker"
 TIMEOUT = 30.0
@@ -42,7 +43,7 @@ class Docker:
 
     host: str
     environment: dict[str, str] = field(default_factory=dict)
-    config: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="docker-config-")))
+    config: Path = field(default_factory=lambda: leftovers.directory("docker-config"))
     before: tuple[str, ...] = ()
     """Words before `docker`, which enter a network namespace."""
 

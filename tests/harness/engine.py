@@ -4,6 +4,7 @@
 Ready is a message: NOTIFY_SOCKET, which both engines speak.
 """
 
+import atexit
 import os
 import select
 import shutil
@@ -198,4 +199,5 @@ def busybox() -> Path:
     path = Path(tempfile.gettempdir()) / f"busybox-{os.getpid()}.tar"
     if not path.exists():
         path.write_bytes(image.archive())
+        atexit.register(path.unlink, missing_ok=True)
     return path

@@ -1,10 +1,14 @@
 """What an engine leaves on the machine: processes, mounts, links, rules, cgroups; to be looked for, and swept."""
 
+import atexit
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +17,26 @@ from tests.harness.wait import until
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_LINKS = {"lo", "uplink"}
+
+
+STARTED = time.time()
+
+
+def directory(kind: str) -> Path:
+    """A temporary directory of this run, gone at its end at the latest."""
+    path = Path(tempfile.mkdtemp(prefix=f"{kind}-{os.getpid()}-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def files() -> list[str]:
+    """What this run, or a program it signalled, has put into the machine's temporary directory and left there.
+
+    For the end of a run; the images that all tests share go after that.
+    """
+    place = Path(tempfile.gettempdir())
+    found = [str(path) for path in place.glob(f"*-{os.getpid()}-*")]
+    return found + [str(path) for path in place.glob("*.stacks.log") if path.stat().st_mtime > STARTED]
 
 
 def all_pids() -> Iterator[int]:

@@ -12,7 +12,7 @@ from tests.harness.wait import until
 pytestmark = pytest.mark.ours
 Fresh = Callable[..., Engine]
 BAD = (b"", b'{"State": {"Run', b"[1, 2]", b'{"State": 7, "Config": "x", "ID": null}', b"\xff\x00", None)
-SPOILT = [("config.v2.json", content) for content in BAD] + [("hostconfig.json", content) for content in BAD[:3]]
+SPOILT = [("config.v2.json", content) for content in BAD]
 
 
 def test_pid_files_of_others_are_no_obstacle(fresh: Fresh) -> None:
@@ -54,6 +54,30 @@ def test_corrupt_state_costs_its_container_alone(fresh: Fresh) -> None:
     for bad in (*(bad for bad, _, _ in spoilt), running):
         assert [line for line in lines if bad in line] and (engine.data / "containers" / bad).exists()
     assert "Traceback" not in engine.log.read_text()
+
+
+def test_broken_host_config_keeps_its_container_listed(fresh: Fresh) -> None:
+    engine = fresh(reference=False)
+    docker = engine.docker
+    stopped = docker.ok("create", "--name", "stopped", "busybox", "true")
+    running = docker.ok("run", "-d", "--name", "running", "--restart", "always", "busybox", "sleep", "600")
+    newer = docker.ok("create", "--name", "newer", "-m", "64m", "busybox", "true")
+    engine.kill()
+    for identity, content in ((stopped, b'{"Memory": "much"}'), (running, b"{")):
+        (engine.data / "containers" / identity / "hostconfig.json").write_bytes(content)
+    file = engine.data / "containers" / newer / "hostconfig.json"
+    file.write_text(file.read_text()[:-1] + ', "FromTheFuture": {"x": [1]}}')
+    engine.start()
+    assert sorted(docker.ok("ps", "-a", "--format", "{{.Names}}").split()) == ["newer", "running", "stopped"]
+    error = docker.fails("start", "stopped")
+    assert "hostconfig.json" in error and "Memory: Input should be a valid integer" in error
+    assert docker.ok("exec", "running", "echo", "on") == "on"
+    docker.ok("stop", "-t", "0", "running")
+    assert "hostconfig.json" in docker.fails("start", "running")
+    docker.ok("start", "newer")
+    assert docker.inspect("newer", "{{.HostConfig.Memory}}") == str(64 << 20)
+    docker.ok("rm", "running", "stopped", "newer")
+    assert engine.stop() == 0 and not engine.remains()
 
 
 def test_full_disk_is_told_and_survived(fresh: Fresh) -> None:

@@ -57,7 +57,7 @@ class Proxies:
         self._on_death = on_death
         self._processes: dict[str, list[Process]] = {}
         self._foreign = Foreign(config.userland_proxy_path) if config.userland_proxy_path else None
-        self._zygote = Zygote(threads)
+        self._zygote = Zygote(threads, self._directory)
 
     async def warm_up(self) -> None:
         """Make the next start a quick one."""
@@ -103,7 +103,12 @@ class Proxies:
         for process in processes:
             await process.gone.wait()
         if processes:
-            self.control_path(container_id).unlink(missing_ok=True)
+            self._remove_files(container_id)
+
+    def _remove_files(self, container_id: str) -> None:
+        path = self.control_path(container_id)
+        path.unlink(missing_ok=True)
+        path.with_suffix(".stacks.log").unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Let the zygote go. Proxies stay."""
@@ -139,7 +144,7 @@ class Proxies:
         if self.adopt(key := f"stray {found.pid}", found):
             await self.stop(key)
         if found.container_id:
-            self.control_path(found.container_id).unlink(missing_ok=True)
+            self._remove_files(found.container_id)
 
     def published_by(self, container_id: str) -> list[Binding]:
         return [binding for process in self._processes.get(container_id, ()) for binding in process.bindings]

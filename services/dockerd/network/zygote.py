@@ -26,8 +26,9 @@ P_PIDFD: Final = 3
 
 
 class Zygote:
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, directory: Path) -> None:
         self._threads = threads
+        self._directory = directory
         self._channel: socket.socket | None = None
         self._pidfd = -1
         self._turn = asyncio.Lock()
@@ -59,9 +60,10 @@ class Zygote:
     def _ensure(self) -> socket.socket:
         """In the loop's own thread: the zygote asks the kernel to end it with the thread that made it."""
         if self._channel is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.settimeout(PATIENCE)
-            command = [*program(), "zygote"]
+            command = [*program(), "zygote", str(self._directory)]
             environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
             pid = os.posix_spawnp(

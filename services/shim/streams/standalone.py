@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from protos import stacks
 from services.shim.log import setup
 from services.shim.loop import Loop
 from services.shim.reaper import Reaper
@@ -41,6 +42,7 @@ def main(config_path: Path, directory: Path | None = None) -> int:
 
 
 def _serve(config_path: Path, directory: Path | None, ready: int) -> None:
+    stacks.on_request(f"{config_path}.stacks.log")
     loop = Loop()
     reaper = Reaper(loop)
     for number in (signal.SIGHUP, signal.SIGINT):

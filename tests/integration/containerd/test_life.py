@@ -45,10 +45,11 @@ class TestProcess:
             assert ours.stop() == 0
             assert watcher.wait(START) is not None
 
-    def test_usr1_prints_all_stacks_and_it_goes_on(self, ours: Daemon) -> None:
+    def test_usr1_dumps_all_stacks_and_it_goes_on(self, ours: Daemon) -> None:
+        dump = ours.state / "docker-containerd.stacks.log"
         os.kill(ours.pid, signal.SIGUSR1)
-        until(lambda: "most recent call first" in ours.log.read_text(), "threads are printed")
-        until(lambda: "Task Task-" in ours.log.read_text(), "tasks are printed")
+        until(lambda: "most recent call first" in dump.read_text(), "threads are dumped")
+        until(lambda: "Task Task-" in dump.read_text(), "tasks are dumped")
         assert ours.ok("version")
 
     def test_it_survives_the_death_of_its_parent(self, ours: Daemon) -> None:

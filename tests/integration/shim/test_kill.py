@@ -62,7 +62,8 @@ class TestTree:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             os.kill(shim, number)
         assert status(ours, "t4") == "RUNNING"
-        until(lambda: "stack:" in ours.log.read_text(), "the stacks are in the log")
+        dump = ours.state / "io.containerd.runtime.v2.task/default/t4/stacks.log"
+        until(lambda: dump.exists() and "coroutine Service" in dump.read_text(), "the stacks are beside the bundle")
 
 
 class TestZygote:

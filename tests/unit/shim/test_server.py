@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from protos import errdefs
 from protos.containerd.runtime.task.v3 import shim_pb2, shim_pb2_grpc
 from protos.containerd.types.task import task_pb2
+from services.shim import api
 from services.shim.api import Service
 from services.shim.bootstrap import listen
 from services.shim.loop import Future, Loop
@@ -81,7 +82,10 @@ class Running:
         self.loop = Loop()
         self.processes = Processes()
         self.ended: Future[None] = Future()
-        self.service = Service(self.loop, ID, self.processes, lambda: self.ended.set(None))
+        self.bundle_gone = False
+        self.service = Service(
+            self.loop, ID, self.processes, lambda: self.ended.set(None), lambda: self.bundle_gone
+        )
         self.server = Server(self.loop, self.listener, self.service.methods())
         self.reader, self.writer = os.pipe()
         self.loop.add_reader(self.reader, self._told)
@@ -132,6 +136,32 @@ def test_call_is_answered(stub: shim_pb2_grpc.TaskStub) -> None:
     assert stub.Create(shim_pb2.CreateTaskRequest(id=ID), timeout=10).pid == 7
     answer = stub.Delete(shim_pb2.DeleteRequest(id=ID), timeout=10)
     assert (answer.pid, answer.exit_status, answer.exited_at.ToNanoseconds()) == (7, 3, 1_500_000_000)
+
+
+def test_ended_task_without_a_bundle_ends_the_shim(
+    running: Running, stub: shim_pb2_grpc.TaskStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_LOOK", 0.01)
+    stub.Create(shim_pb2.CreateTaskRequest(id=ID), timeout=10)
+    running.bundle_gone = True
+    stub.State(shim_pb2.StateRequest(id=ID), timeout=10)
+    assert not running.ended.done, "its process runs"
+    running.do(lambda: running.processes.exit.set(Exit(7, 0, 1)))
+    until(lambda: running.ended.done, "the shim ends")
+
+
+def test_ended_task_with_a_bundle_keeps_the_shim(
+    running: Running, stub: shim_pb2_grpc.TaskStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_LOOK", 0.01)
+    stub.Create(shim_pb2.CreateTaskRequest(id=ID), timeout=10)
+    running.do(lambda: running.processes.exit.set(Exit(7, 0, 1)))
+    stub.Wait(shim_pb2.WaitRequest(id=ID), timeout=10)
+    for _ in range(10):
+        stub.State(shim_pb2.StateRequest(id=ID), timeout=10)
+    assert not running.ended.done
+    running.bundle_gone = True
+    until(lambda: running.ended.done, "it ends with its bundle")
 
 
 def test_error_keeps_status_and_text(stub: shim_pb2_grpc.TaskStub) -> None:

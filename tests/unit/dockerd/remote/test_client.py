@@ -1,4 +1,4 @@
-"""A client whose docker-containerd goes away and comes back: a real gRPC server on a socket, ended and started again."""
+"""A client whose docker-containerd goes away and comes back: a real gRPC server, ended and started again."""
 
 import asyncio
 import os
