@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError
-from services.dockerd import activation, config, lock, requirements
+from services.dockerd import activation, config, lock, proxies, requirements
 from services.dockerd.config import Config
 from services.dockerd.remote import launch
 
@@ -25,6 +25,8 @@ def main() -> int:
     gc.disable()  # until everything is loaded; server.py turns it on again
     try:
         asked = config.parse(sys.argv[1:])
+        for note in asked.notes:
+            print(note, file=sys.stderr)
         if asked.help:
             return _print(_usage())
         if asked.version:
@@ -83,6 +85,7 @@ def _prepare(settings: Config, stack: ExitStack) -> None:
         stack.callback(lock.remove_pid, Path(settings.pidfile))
     if settings.oom_score_adjust:
         Path("/proc/self/oom_score_adj").write_text(str(settings.oom_score_adjust))
+    proxies.export(settings.http_proxy, settings.https_proxy, settings.no_proxy)
 
 
 def _seal() -> None:

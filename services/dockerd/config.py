@@ -1,17 +1,18 @@
 """What dockerd is told: flags over daemon.json over defaults, one frozen Config. Mirrors Docker's rules for both.
 
-An option given in both places is an error; what is not there yet is refused by options.py, never ignored.
+An option given in both places is an error; what is not there yet is refused by options.py, never ignored. What holds
+between options: rules.py.
 """
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags, hosts
+from services.dockerd import file, flags, hosts, rules, values
+from services.dockerd.file import Entry
 from services.dockerd.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ VERSION: Final = "28.3.0+py0.1.0"
 BUILD: Final = "unknown"
 
 DEFAULT_FILE: Final = "/etc/docker/daemon.json"
+MIN_API_VERSION: Final = "DOCKER_MIN_API_VERSION"
+"""Environment: what --min-api-version says, where that is not given."""
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-MAX_SOCKET_PATH: Final = 107
-"""Bytes of sun_path without its final zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,12 @@ class Config:
     group: str = "docker"
     debug: bool = False
     log_level: str = "info"
+    log_format: str = "text"
+    raw_logs: bool = False
+    """Nothing changes: text has full timestamps and no colours anyway."""
+    min_api_version: str = ""
+    """"" serves all there are."""
+    features: Mapping[str, bool] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     live_restore: bool = False
     shutdown_timeout: int = 15
@@ -63,6 +70,12 @@ class Config:
     containerd: str = ""
     """Address of a containerd that runs already; "" starts docker-containerd."""
     containerd_namespace: str = "moby"
+    containerd_plugins_namespace: str = "plugins.moby"
+    cluster_store: str = ""
+    """URL of a key-value store, such as etcd://host:2379."""
+    cluster_advertise: str = ""
+    """`address:port` or `interface:port`."""
+    cluster_store_opts: Mapping[str, str] = field(default_factory=dict)
     storage_driver: str = ""
     """"" chooses overlay2."""
     runtimes: Mapping[str, Runtime] = field(default_factory=lambda: {"runc": Runtime("runc")})
@@ -80,10 +93,17 @@ class Config:
     seccomp_profile: str = ""
     """A file, `builtin` or `unconfined`; "" is builtin."""
     no_new_privileges: bool = False
+    selinux_enabled: bool = False
     log_driver: str = "json-file"
     log_opts: Mapping[str, str] = field(default_factory=dict)
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    registry_config: Path = Path("/etc/docker/certs.d")
+    """Directory of <host>/hosts.toml."""
+    http_proxy: str = ""
+    """These three, where given, replace those of the environment."""
+    https_proxy: str = ""
+    no_proxy: str = ""
     max_concurrent_downloads: int = 3
     max_concurrent_uploads: int = 5
     max_download_attempts: int = 5
@@ -142,89 +162,132 @@ class Invocation:
     validate: bool = False
     version: bool = False
     help: bool = False
+    notes: tuple[str, ...] = ()
+    """What the user should know: old names, options that mean nothing here."""
 
 
 def parse(argv: list[str]) -> Invocation:
     """Read flags and file; InvalidArgument with the one line to print."""
-    by_flag = {option.flag.name: option for option in OPTIONS}
-    by_flag |= {alias: option for option in OPTIONS for alias in option.aliases}
-    given = flags.parse({name: option.flag for name, option in by_flag.items()}, argv)
+    given = flags.parse({option.flag.name: option.flag for option in OPTIONS}, argv)
     asked = {name: bool(given.pop(name, False)) for name in ("validate", "version", "help")}
     if asked["version"] or asked["help"]:
-        return Invocation(Config(), **asked)
+        return Invocation(Config(), version=asked["version"], help=asked["help"])
     path = given.pop("config-file", None)
-    config = _build(given, _file(path or DEFAULT_FILE, path is not None), path or DEFAULT_FILE)
-    return Invocation(config, **asked)
+    found = _Found(given, path or DEFAULT_FILE, required=path is not None)
+    config = found.config()
+    return Invocation(config, validate=asked["validate"], notes=tuple(found.notes))
 
 
-def _file(path: str, required: bool) -> dict[str, Any]:
+class _Found:
+    """What was given as flags and in the file, on its way to a Config."""
+
+    def __init__(self, given: dict[str, Any], path: str, *, required: bool) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        try:
+            self.entries = file.read(_content(path, required))
+            self.given = self._current(given, "cannot specify both \"--{}\" and \"--{}\" option", "Flag --{}")
+            keyed = 'cannot specify both "{}" and "{}" config file options'
+            self.entries = self._current(self.entries, keyed, 'The "{}" key of the configuration file')
+            _conflicts(self.given, self.entries)
+        except InvalidArgument as error:
+            raise self._bad(str(error)) from error
+
+    def config(self) -> Config:
+        chosen = self._values()
+        for option, value in chosen.items():
+            option.refuse(value)
+            if option.moot:
+                self.notes.append(f"--{option.flag.name} {option.reason}")
+        self.notes += [f'The "{key}" key has no effect here' for key in self.entries if key in file.IGNORED]
+        made = Config(**{option.field: _frozen(option, value) for option, value in chosen.items() if option.field})
+        made = replace(made, hosts=_hosts(made, any(option.field == "hosts" for option in chosen)))
+        try:
+            rules.check(made)
+        except InvalidArgument as error:
+            what = "merged configuration validation from file and command line flags failed"
+            raise self._bad(f"{what}: {error}") from error
+        return made
+
+    def _bad(self, problem: str) -> InvalidArgument:
+        return InvalidArgument(f"unable to configure the Docker daemon with file {self.path}: {problem}")
+
+    def _current(self, found: dict[str, Any], both: str, what: str) -> dict[str, Any]:
+        """`found` by flag or key, with old names replaced."""
+        current = dict(found)
+        for option in OPTIONS:
+            old = option.flag.name
+            if option.now and old in current:
+                if option.now in current:
+                    raise InvalidArgument(both.format(old, option.now))
+                current[option.now] = current.pop(old)
+                self.notes.append(f"{what.format(old)} has been deprecated, Please use {option.now} instead")
+        return current
+
+    def _values(self) -> dict[Option, Any]:
+        chosen: dict[Option, Any] = {}
+        for option in OPTIONS:
+            if option.field == "min_api_version" and MIN_API_VERSION in os.environ:
+                chosen[option] = os.environ[MIN_API_VERSION]
+            if entry := self.entries.get(option.key):
+                try:
+                    chosen[option] = values.from_json(option.flag, entry.value)
+                except ValueError as error:
+                    raise self._bad(f"line {entry.line}: {option.key}: {error}") from error
+            if option.flag.name in self.given:
+                value = self.given[option.flag.name]
+                # Only runtimes may stand in both places: those of the flags are added.
+                chosen[option] = chosen.get(option, {}) | value if option.key == "runtimes" else value
+        return chosen
+
+
+def _content(path: str, required: bool) -> bytes:
     try:
-        text = Path(path).read_text()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         if required:
-            raise _bad_file(path, f"open {path}: no such file or directory") from None
-        return {}
+            raise InvalidArgument(f"open {path}: no such file or directory") from None
+        return b""
     except OSError as error:
-        raise _bad_file(path, f"open {path}: {error.strerror}") from error
-    try:
-        document = json.loads(text) if text.strip() else {}
-    except ValueError as error:
-        raise _bad_file(path, f"invalid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise _bad_file(path, "the file's content must be a JSON object")
-    return document
+        verb = "read" if isinstance(error, IsADirectoryError) else "open"
+        raise InvalidArgument(f"{verb} {path}: {(error.strerror or '').lower()}") from error
 
 
-def _bad_file(path: str, problem: str) -> InvalidArgument:
-    return InvalidArgument(f"unable to configure the Docker daemon with file {path}: {problem}")
-
-
-def _build(given: dict[str, Any], document: dict[str, Any], path: str) -> Config:
-    keys = {option.key: option for option in OPTIONS if option.key}
-    if unknown := [key for key in document if key not in keys]:
-        raise _bad_file(path, f"the following directives don't match any configuration option: {', '.join(unknown)}")
-    _conflicts(given, document, path)
-    values: dict[Option, Any] = {}
-    for key, value in document.items():
-        try:
-            values[keys[key]] = keys[key].from_json(value)
-        except ValueError as error:
-            raise _bad_file(path, f"{key}: {error}") from error
-    for option in OPTIONS:
-        if option.flag.name not in given:
-            continue
-        value = given[option.flag.name]
-        # Only runtimes may stand in both places: those of the flags are added.
-        values[option] = values.get(option, {}) | value if option.key == "runtimes" else value
-    for option, value in values.items():
-        option.refuse(value)
-    config = Config(**{option.field: _frozen(option, value) for option, value in values.items() if option.field})
-    config = replace(config, hosts=_hosts(config, any(option.field == "hosts" for option in values)))
-    check(config, path)
-    return config
-
-
-def _conflicts(given: dict[str, Any], document: dict[str, Any], path: str) -> None:
+def _conflicts(given: dict[str, Any], entries: dict[str, Entry]) -> None:
     both = sorted(
-        (option.key, f"{option.key}: (from flag: {flags.show(given[option.flag.name])},"
-         f" from file: {flags.show(document[option.key])})")
-        for option in OPTIONS
-        if option.key in document and option.flag.name in given and option.key != "runtimes"
+        f"{name}: (from flag: {_shown(option, given[option.flag.name])}, from file: {_shown(option, entry.value)})"
+        for option, name, entry in _in_both(given, entries)
     )
     if both:
-        listed = ", ".join(text for _, text in both)
-        problem = f"the following directives are specified both as a flag and in the configuration file: {listed}"
-        raise _bad_file(path, problem)
+        raise InvalidArgument(
+            f"the following directives are specified both as a flag and in the configuration file: {', '.join(both)}"
+        )
+
+
+def _in_both(given: dict[str, Any], entries: dict[str, Entry]) -> Iterable[tuple[Option, str, Entry]]:
+    for option in OPTIONS:
+        if option.flag.name in given and (entry := entries.get(option.key)) and option.key != "runtimes":
+            yield option, option.key.rpartition(".")[2], entry
+
+
+def _shown(option: Option, value: Any) -> str:
+    return flags.masked(str(value)) if option.flag.name.endswith("-proxy") else flags.show(value)
+
+
+_ZERO_IS_DEFAULT: Final = ("max_concurrent_downloads", "max_concurrent_uploads", "max_download_attempts")
 
 
 def _frozen(option: Option, value: Any) -> Any:
     if option.key == "runtimes":
-        known = {"runc": Runtime("runc")}
-        return known | {name: _runtime(each) for name, each in value.items()}
+        return {flags.STOCK_RUNTIME: Runtime("runc")} | {name: _runtime(each) for name, each in value.items()}
     if option.field == "data_root":
         return Path(value).resolve()
-    if option.field == "exec_root":
+    if option.field in ("exec_root", "registry_config"):
         return Path(value).absolute()
+    if option.field in _ZERO_IS_DEFAULT and value == 0:
+        return getattr(Config(), option.field)
+    if option.field == "log_level":
+        return value.lower()
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -240,45 +303,3 @@ def _runtime(document: dict[str, Any]) -> Runtime:
         type=document.get("runtimeType", ""),
         options=document.get("options") or {},
     )
-
-
-def check(config: Config, path: str = DEFAULT_FILE) -> None:
-    """What holds between options."""
-    merged = "merged configuration validation from file and command line flags failed: "
-    if config.default_runtime not in config.runtimes:
-        raise _bad_file(path, f"{merged}specified default runtime '{config.default_runtime}' does not exist")
-    if config.default_cgroupns_mode not in ("", "host", "private"):
-        mode = config.default_cgroupns_mode
-        raise _bad_file(path, f'{merged}default cgroup namespace mode ({mode}) is invalid; use "host" or "private"')
-    if config.default_ipc_mode not in ("shareable", "private"):
-        mode = config.default_ipc_mode
-        raise _bad_file(path, f'{merged}default IPC mode setting ({mode}) is invalid; use "shareable" or "private"')
-    if config.log_level not in ("debug", "info", "warn", "error", "fatal", "trace", "panic"):
-        raise InvalidArgument(f"invalid logging level: {config.log_level}")
-    if config.bridge and config.bip:
-        raise InvalidArgument("You specified -b & --bip, mutually exclusive options. Please specify only one")
-    if not config.iptables and not config.icc:
-        raise InvalidArgument(
-            "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. "
-            "Please set --icc or --iptables to true"
-        )
-    _labels(config.labels)
-    _socket_length(config)
-
-
-def _labels(labels: tuple[str, ...]) -> None:
-    seen: dict[str, str] = {}
-    for label in labels:
-        other = seen.setdefault(label.partition("=")[0], label)
-        if other != label:
-            raise InvalidArgument(f"conflict labels for {label} and {other}")
-
-
-def _socket_length(config: Config) -> None:
-    # streams/ and containerd's own sockets are at most 40 bytes below the exec root.
-    room = MAX_SOCKET_PATH - 40
-    if len(os.fsencode(config.exec_root)) > room:
-        raise InvalidArgument(
-            f"exec root {config.exec_root} is longer than {room} bytes, so that the sockets beneath it would be longer "
-            f"than the {MAX_SOCKET_PATH} a unix socket may have: choose a shorter --exec-root"
-        )

@@ -93,6 +93,9 @@ def _keep(found: dict[str, Any], flag: Flag, text: str) -> None:
     except ValueError as error:
         raise usage(f'invalid argument "{text}" for "{flag.shown}" flag: {error}') from error
     if flag.pairs:
+        if flag.read is runtime and value[0] in found.get(flag.name, ()):
+            problem = f"runtime '{value[0]}' was already defined"
+            raise usage(f'invalid argument "{text}" for "{flag.shown}" flag: {problem}')
         found.setdefault(flag.name, {}).update([value])
     elif flag.many:
         found.setdefault(flag.name, []).append(value)
@@ -102,6 +105,10 @@ def _keep(found: dict[str, Any], flag: Flag, text: str) -> None:
 
 def usage(problem: str) -> InvalidArgument:
     return InvalidArgument(f"{problem}\nSee 'dockerd --help'.")
+
+
+STOCK_RUNTIME: Final = "runc"
+"""Always there, and under no other program's name."""
 
 
 # Readers of values: text in, ValueError in Docker's words.
@@ -142,6 +149,34 @@ def label(text: str) -> str:
     if "=" not in text[1:]:
         raise ValueError(f"bad attribute format: {text}")
     return text
+
+
+def feature(text: str) -> tuple[str, bool]:
+    """`name`, `name=true`, `name=false`."""
+    name, equals, value = text.partition("=")
+    if not name:
+        raise ValueError(f"invalid feature name: {text}")
+    return name, boolean(value) if equals else True
+
+
+def registry(text: str) -> str:
+    """A registry that may be spoken to insecurely: `host`, `host:port` or a network of addresses."""
+    name = text.removeprefix("http://").removeprefix("https://")
+    if "://" in name:
+        raise ValueError(f"insecure registry {text} should not contain '://'")
+    if name.startswith("-") or name.endswith("-"):
+        raise ValueError(f"invalid index name ({text}). Cannot begin or end with a hyphen.")
+    if "/" in name:
+        try:
+            return str(ipaddress.ip_network(name, strict=False))
+        except ValueError as error:
+            raise ValueError(f'insecure registry {text} is not valid: invalid host "{name}"') from error
+    host, colon, port = name.rpartition(":") if not name.endswith("]") else (name, "", "")
+    if colon and not (port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError(f'insecure registry {text} is not valid: invalid port "{port}"')
+    if not (host if colon else name):
+        raise ValueError(f'insecure registry {text} is not valid: invalid host ""')
+    return "docker.io" if name == "index.docker.io" else name
 
 
 def address(text: str) -> str:
@@ -198,12 +233,20 @@ def pool(text: str) -> tuple[str, int]:
 
 def runtime(text: str) -> tuple[str, dict[str, Any]]:
     """`name=path` as a pair of name and what daemon.json says of one."""
-    name, equals, path = text.partition("=")
-    if not equals or not name or not path:
+    name, _, path = (part.strip() for part in text.partition("="))
+    if not name or not path:
         raise ValueError(f"invalid runtime argument: {text}")
-    if name == "runc":
-        raise ValueError("runtime name 'runc' is reserved")
+    name = name.lower()
+    if name == STOCK_RUNTIME:
+        raise ValueError(f"runtime name '{name}' is reserved")
     return name, {"path": path}
+
+
+def masked(url: str) -> str:
+    """A URL without the name and password in it."""
+    scheme, colon, rest = url.rpartition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{colon}xxxxx:xxxxx@{place.rpartition('@')[2]}{slash}{path}" if "@" in place else url
 
 
 def show(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What `docker info` shows: the engine's counts, its configuration, and what the kernel offers containers."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import threading
@@ -10,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from services.dockerd import versions
+from protos.errdefs import InvalidArgument
+from services.dockerd import flags, proxies, versions
+from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
 from services.dockerd.engine.engine import Engine
@@ -160,9 +163,9 @@ def _settings(config: Config) -> dict[str, Any]:
             "Mirrors": mirrors,
         },
         "GenericResources": None,
-        "HttpProxy": os.environ.get("HTTP_PROXY", ""),
-        "HttpsProxy": os.environ.get("HTTPS_PROXY", ""),
-        "NoProxy": os.environ.get("NO_PROXY", ""),
+        "HttpProxy": flags.masked(proxies.http()),
+        "HttpsProxy": flags.masked(proxies.https()),
+        "NoProxy": proxies.none(),
         "Labels": list(config.labels),
         "ExperimentalBuild": False,
         "ServerVersion": VERSION,
@@ -173,7 +176,19 @@ def _settings(config: Config) -> dict[str, Any]:
         "InitBinary": config.init_path or "docker-init",
         "ProductLicense": "Community Engine",
         **({"DefaultAddressPools": pools} if pools else {}),
+        **_cluster(config),
     }
+
+
+def _cluster(config: Config) -> dict[str, str]:
+    """Keys that Docker had until 20.10."""
+    if not config.cluster_store:
+        return {}
+    advertised = config.cluster_advertise
+    if advertised:
+        with contextlib.suppress(InvalidArgument):  # its interface is gone
+            advertised = settings.advertised(advertised)
+    return {"ClusterStore": config.cluster_store, "ClusterAdvertise": advertised}
 
 
 def _runtime(name: str, config: Config) -> dict[str, Any]:
@@ -221,6 +236,11 @@ def _warnings(config: Config, kernel: Facts) -> Iterator[str]:
         "pids limit": kernel.pids_limit,
     }
     yield from (f"WARNING: No {name} support" for name, there in lacking.items() if not there)
+    if config.cluster_store:
+        yield (
+            f"WARNING: cluster store {config.cluster_store} is set, but networks across hosts are not there yet: "
+            "creating one is refused"
+        )
     if not _forwarding():
         yield "WARNING: IPv4 forwarding is disabled"
 
@@ -231,7 +251,9 @@ def _recent(config: Config) -> dict[str, Any]:
         "FirewallBackend": {"Driver": "iptables"},
         "Containerd": {
             "Address": config.containerd_address,
-            "Namespaces": {"Containers": config.containerd_namespace, "Plugins": "plugins.moby"},
+            "Namespaces": {
+                "Containers": config.containerd_namespace, "Plugins": config.containerd_plugins_namespace,
+            },
         },
     }
 

@@ -1,6 +1,7 @@
 """dockerd's log: lines of key=value on standard error, with the request they belong to."""
 
 import contextvars
+import json
 import logging
 import sys
 import time
@@ -26,10 +27,26 @@ class Lines(logging.Formatter):
         return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
 
 
-def configure(level: str) -> None:
-    """Send all loggers to standard error; a reader that went away is not an error."""
+class Documents(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry = {
+            "time": f"{stamp}.{int(record.msecs):03}Z", "level": record.levelname.lower(), "module": record.name,
+            "msg": record.getMessage(),
+        }
+        if request := request_var.get():
+            entry["request"] = request
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+def configure(level: str, style: str = "text") -> None:
+    """Send all loggers to standard error as `text` or `json`; a reader that went away is not an error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
+    handler.setFormatter(Documents() if style == "json" else Lines())
     logging.basicConfig(level=_LEVELS.get(level, level.upper()), handlers=[handler], force=True)
     logging.raiseExceptions = False
     for noisy in ("asyncio", "grpc", "uvicorn"):

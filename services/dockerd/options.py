@@ -1,6 +1,7 @@
-"""The table of dockerd's options: flag, key in daemon.json, field of Config, and what is refused for now.
+"""The table of dockerd's options: flag, key in daemon.json, field of Config, and whether SIGHUP reloads it.
 
-An option without a field is one that this engine does not have yet: only its neutral values are accepted.
+One line an option, sorted by flag. `absent` marks what this engine does not have yet: only values that ask for nothing
+pass. `_moot` is accepted and said to mean nothing here, `_gone` is refused in one line, `_old` is another's old name.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from protos.errdefs import InvalidArgument
 from services.dockerd import flags, hosts
 from services.dockerd.flags import Flag
 
+Read = Callable[[str], Any]
+
 
 def _text(text: str) -> str:
     return text
@@ -20,140 +23,198 @@ def _text(text: str) -> str:
 class Option:
     flag: Flag
     key: str = ""
-    """Name in daemon.json; "" for what only a flag can say."""
+    """Name in daemon.json, `a.b` for `b` in the object `a`; "" for what only a flag can say."""
     field: str = ""
-    aliases: tuple[str, ...] = ()
+    """Of Config; "" for what has no effect on it."""
+    about: str = ""
+    """Its line in the help; "" for what is not shown there."""
+    live: bool = False
+    """SIGHUP reloads it."""
     neutral: tuple[Any, ...] = ()
     """Without a field: values that ask for nothing."""
-    about: str = ""
+    reason: str = ""
+    """Why it is refused, or means nothing."""
+    moot: bool = False
+    """Accepted, and said to mean nothing here."""
+    now: str = ""
+    """The flag that this is an old name of."""
 
     def refuse(self, value: Any) -> None:
         """InvalidArgument for what is not there."""
-        if not self.field and value not in self.neutral:
-            raise InvalidArgument(f"--{self.flag.name} {flags.show(value)} is not supported by this engine: remove it")
-
-    def from_json(self, value: Any) -> Any:
-        """A value of daemon.json as the flag's would be; ValueError in words for people."""
-        if self.flag.pairs:
-            return self._pairs(value)
-        if self.flag.many:
-            if not isinstance(value, list):
-                raise ValueError(f"expected a list, got {_kind(value)}")
-            return [self._item(each) for each in value]
-        return self._item(value)
-
-    def _pairs(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise ValueError(f"expected an object, got {_kind(value)}")
-        if self.flag.read is flags.ulimit:
-            return dict(flags.ulimit(f"{key}={each['Soft']}:{each['Hard']}") for key, each in value.items())
-        if self.flag.read is flags.pair:
-            return {key: str(self._item(each)) for key, each in value.items()}
-        return dict(value)
-
-    def _item(self, value: Any) -> Any:
-        read = self.flag.read
-        expected: Any = bool if read is flags.boolean else int if read is flags.integer else str
-        if read is flags.pool and isinstance(value, dict):
-            return flags.pool(f"base={value.get('base')},size={value.get('size')}")
-        if read is flags.size and type(value) is int:
-            return value
-        if type(value) is not expected:
-            raise ValueError(f"expected {_NAMES[expected]}, got {_kind(value)}")
-        return read(value) if expected is str and not self.flag.pairs else value
-
-
-_NAMES: Final = {bool: "a boolean", int: "a number", str: "a string"}
-
-
-def _kind(value: Any) -> str:
-    return _NAMES.get(type(value), "null" if value is None else "a list" if isinstance(value, list) else "an object")
+        if self.field or self.moot or value in self.neutral:
+            return
+        if self.reason:
+            raise InvalidArgument(f"--{self.flag.name} {self.reason}")
+        raise InvalidArgument(f"--{self.flag.name} {flags.show(value)} is not supported by this engine: remove it")
 
 
 def _one(
-    name: str, about: str, read: Callable[[str], Any] = _text, *, field: str = "", key: str | None = None,
-    short: str = "", aliases: tuple[str, ...] = (),
+    name: str, about: str, read: Read = _text, *, field: str = "", key: str = "", short: str = "", live: bool = False,
+    absent: tuple[Any, ...] | None = None,
 ) -> Option:
-    """An option that has a field."""
-    key = name if key is None else key
-    return Option(Flag(name, read, short), key, field or name.replace("-", "_"), aliases, about=about)
+    """An option with one value."""
+    return _make(Flag(name, read, short), about, key or name, field or name.replace("-", "_"), live, absent)
 
 
-def _list(name: str, about: str, read: Callable[[str], Any] = _text, *, key: str = "", short: str = "") -> Option:
+def _list(
+    name: str, about: str, read: Read = _text, *, key: str = "", short: str = "", live: bool = False,
+    absent: tuple[Any, ...] | None = None,
+) -> Option:
     """An option that may be given again; its key in daemon.json is the plural."""
     key = key or name + "s"
-    return Option(Flag(name, read, short, many=True), key, key.replace("-", "_"), about=about)
+    return _make(Flag(name, read, short, many=True), about, key, key.replace("-", "_"), live, absent)
 
 
-def _map(name: str, about: str, read: Callable[[str], Any], *, key: str = "") -> Option:
+def _map(
+    name: str, about: str, read: Read, *, key: str = "", live: bool = False, absent: tuple[Any, ...] | None = None
+) -> Option:
+    """An option of pairs that may be given again; an object in daemon.json."""
     key = key or name + "s"
-    return Option(Flag(name, read, pairs=True), key, key.replace("-", "_"), about=about)
+    return _make(Flag(name, read, pairs=True), about, key, key.replace("-", "_"), live, absent)
 
 
-def _act(name: str, about: str, read: Callable[[str], Any] = flags.boolean, short: str = "") -> Option:
+def _make(flag: Flag, about: str, key: str, field: str, live: bool, absent: tuple[Any, ...] | None) -> Option:
+    if absent is None:
+        return Option(flag, key, field, about, live)
+    return Option(flag, key, neutral=(*_nothing(flag), *absent))
+
+
+def _nothing(flag: Flag) -> tuple[Any, ...]:
+    return ([],) if flag.many else ({},) if flag.pairs else (False,) if flag.boolean else ("",)
+
+
+def _act(name: str, about: str, read: Read = flags.boolean, short: str = "") -> Option:
     """A flag that is no part of the configuration."""
     return Option(Flag(name, read, short), about=about)
 
 
-def _lacking(name: str, read: Callable[[str], Any] = _text, *neutral: Any, key: str = "", many: bool = False) -> Option:
-    """An option that this engine does not have."""
-    empty: tuple[Any, ...] = ([],) if many else (False,) if read is flags.boolean else ("",)
-    pairs = many and read is flags.pair
-    return Option(Flag(name, read, many=many, pairs=pairs), key or name, neutral=(*empty, *neutral, {}))
+def _moot(name: str, reason: str, read: Read = _text, *, key: str = "", many: bool = False) -> Option:
+    return Option(Flag(name, read, many=many), key or (name + "s" if many else name), reason=reason, moot=True)
+
+
+def _gone(name: str, reason: str, read: Read = _text, *neutral: Any, short: str = "", many: bool = False) -> Option:
+    flag = Flag(name, read, short, many=many)
+    return Option(flag, name, reason=reason, neutral=(*_nothing(flag), *neutral))
+
+
+def _old(name: str, now: str, about: str, short: str = "") -> Option:
+    return Option(Flag(name, _text, short), name, about=about, now=now)
 
 
 _bool, _int = flags.boolean, flags.integer
+_SWARM: Final = "has no effect: there is no swarm mode here"
 
 OPTIONS: Final = (
-    _map("add-runtime", "Register an additional OCI compatible runtime", flags.runtime, key="runtimes"),
-    _one("bip", "Specify default-bridge IPv4 network"),
+    _map("add-runtime", "Register an additional OCI compatible runtime", flags.runtime, key="runtimes", live=True),
+    _one("allow-direct-routing", "Allow remote access to published ports on container IP addresses", _bool, absent=()),
+    _moot(
+        "allow-nondistributable-artifacts", "has no effect: Docker has removed it, they are always pushed", many=True,
+        key="allow-nondistributable-artifacts"),
+    _gone("api-cors-header", "has been removed: use a reverse proxy if you need CORS headers"),
+    _gone("api-enable-cors", "has been removed: use a reverse proxy if you need CORS headers", _bool),
+    _list("authorization-plugin", "Authorization plugins to load", live=True, absent=()),
+    _one("bip", "IPv4 address for the default bridge"),
+    _one("bip6", "IPv6 address for the default bridge", absent=()),
     _one("bridge", "Attach containers to a network bridge", short="b"),
+    _one("bridge-accept-fwmark", "In bridge networks, accept packets with this firewall mark/mask", absent=()),
+    _list("cdi-spec-dir", "CDI specification directories to use", absent=()),
     _one("cgroup-parent", "Set parent cgroup for all containers"),
+    _one("cluster-advertise", "Address or interface name to advertise", live=True),
+    _one("cluster-store", "URL of the distributed storage backend", live=True),
+    _map("cluster-store-opt", "Set cluster store options", flags.pair, live=True),
     _act("config-file", "Daemon configuration file (default /etc/docker/daemon.json)", _text),
     _one("containerd", "containerd grpc address"),
     _one("containerd-namespace", "Containerd namespace to use (default moby)"),
-    _one("data-root", "Root directory of persistent state (default /var/lib/docker)", short="g", aliases=("graph",)),
-    _one("debug", "Enable debug mode", _bool, short="D"),
+    _one(
+        "containerd-plugins-namespace", "Containerd namespace to use for plugins (default plugins.moby)",
+        key="containerd-plugin-namespace"),
+    _gone("cpu-rt-period", "is not supported: daemon-wide real-time scheduling of containers is not there", _int, 0),
+    _gone("cpu-rt-runtime", "is not supported: daemon-wide real-time scheduling of containers is not there", _int, 0),
+    _gone(
+        "cri-containerd", "is not supported: docker-containerd has no CRI; name a containerd that has by --containerd",
+        _bool),
+    _one("data-root", "Root directory of persistent Docker state (default /var/lib/docker)"),
+    _one("debug", "Enable debug mode", _bool, short="D", live=True),
     _list("default-address-pool", "Default address pools for node specific local networks", flags.pool),
     _one("default-cgroupns-mode", 'Default mode for containers cgroup namespace ("host" | "private")'),
     _one("default-gateway", "Default gateway IPv4 address for the default bridge network", flags.address),
+    _one("default-gateway-v6", "Default gateway IPv6 address for the default bridge network", absent=()),
     _one("default-ipc-mode", 'Default mode for containers ipc ("shareable" | "private") (default private)'),
-    _one("default-runtime", "Default OCI runtime for containers (default runc)"),
+    _list("default-network-opt", "Default network options", absent=({},)),
+    _one("default-runtime", "Default OCI runtime for containers (default runc)", live=True),
     _one("default-shm-size", "Default shm size for containers (default 64MiB)", flags.size),
     _map("default-ulimit", "Default ulimits for containers", flags.ulimit),
+    _moot("deprecated-key-path", "has no effect: Docker has removed it"),
+    _moot("disable-legacy-registry", "has no effect: Docker has removed it, v1 registries are never spoken to", _bool),
     _list("dns", "DNS server to use", flags.address, key="dns"),
     _list("dns-opt", "DNS options to use"),
     _list("dns-search", "DNS search domains to use", key="dns-search"),
+    _gone("exec-driver", "has been removed: use --add-runtime and --default-runtime", _text, "native", short="e"),
+    _list("exec-opt", "Runtime execution options", absent=(["native.cgroupdriver=cgroupfs"],)),
     _one("exec-root", "Root directory for execution state files (default /var/run/docker)"),
+    _moot("experimental", "has no effect: nothing here is kept back as experimental", _bool),
+    _map("feature", "Enable feature in the daemon", flags.feature, live=True),
+    _one("firewall-backend", "Firewall backend to use, iptables or nftables", absent=("iptables",)),
     _one("fixed-cidr", "IPv4 subnet for the default bridge network"),
+    _one("fixed-cidr-v6", "IPv6 subnet for the default bridge network", absent=()),
+    _old("graph", "data-root", "Deprecated: use --data-root", short="g"),
     _one("group", "Group for the unix socket (default docker)", short="G"),
     _act("help", "Print usage", short="h"),
     _list("host", "Daemon socket(s) to connect to", hosts.read, short="H"),
-    _one("host-gateway-ip", "IP address that `host-gateway` in --add-host stands for", flags.address),
+    _one(
+        "host-gateway-ip", "IP address that the special 'host-gateway' string in --add-host resolves to",
+        flags.address),
+    _one("http-proxy", "HTTP proxy URL to use for outgoing traffic", key="proxies.http-proxy"),
+    _one("https-proxy", "HTTPS proxy URL to use for outgoing traffic", key="proxies.https-proxy"),
     _one("icc", "Enable inter-container communication for the default bridge network (default true)", _bool),
     _one("init", "Run an init in the container to forward signals and reap processes", _bool),
     _one("init-path", "Path to the docker-init binary"),
-    _list("insecure-registry", "Enable insecure registry communication", key="insecure-registries"),
+    _list(
+        "insecure-registry", "Enable insecure registry communication",
+        flags.registry, key="insecure-registries", live=True),
     _one("ip", "Host IP for port publishing from the default bridge network", flags.address),
     _one("ip-forward", "Enable IP forwarding in system configuration (default true)", _bool),
+    _one(
+        "ip-forward-no-drop", "Do not set the filter-FORWARD policy to DROP when enabling IP forwarding",
+        _bool, absent=(True,)),
     _one("ip-masq", "Enable IP masquerading for the default bridge network (default true)", _bool),
+    _one("ip6tables", "Enable addition of ip6tables rules (default true)", _bool, absent=(True,)),
     _one("iptables", "Enable addition of iptables rules (default true)", _bool),
-    _list("label", "Set key=value labels to the daemon", flags.label),
-    _one("live-restore", "Enable live restore of docker when containers are still running", _bool),
+    _one("ipv6", "Enable IPv6 networking for the default bridge network", _bool, absent=()),
+    _list("label", "Set key=value labels to the daemon", flags.label, live=True),
+    _one("live-restore", "Enable live restore of docker when containers are still running", _bool, live=True),
     _one("log-driver", "Default driver for container logs (default json-file)"),
-    _one("log-level", "Set the logging level (default info)", short="l"),
+    _one("log-format", 'Set the logging format ("text"|"json") (default text)'),
+    _one("log-level", 'Set the logging level ("debug"|"info"|"warn"|"error"|"fatal") (default info)', short="l"),
     _map("log-opt", "Default log driver options for containers", flags.pair),
-    _one("max-concurrent-downloads", "Set the max concurrent downloads (default 3)", _int),
-    _one("max-concurrent-uploads", "Set the max concurrent uploads (default 5)", _int),
-    _one("max-download-attempts", "Set the max download attempts for each pull (default 5)", _int),
-    _one("mtu", "Set the MTU for the default bridge network", _int),
+    _one("max-concurrent-downloads", "Set the max concurrent downloads (default 3)", _int, live=True),
+    _one("max-concurrent-uploads", "Set the max concurrent uploads (default 5)", _int, live=True),
+    _one("max-download-attempts", "Set the max download attempts for each pull (default 5)", _int, live=True),
+    _one("metrics-addr", "Set default address and port to serve the metrics api on", absent=()),
+    _one("min-api-version", "Lowest API version that is served, of those there are"),
+    _one("mtu", "Set the MTU for the default bridge network (default 1500)", _int),
+    _moot("network-control-plane-mtu", _SWARM, _int),
+    _moot("network-diagnostic-port", _SWARM, _int),
     _one("no-new-privileges", "Set no-new-privileges by default for new containers", _bool),
+    _one(
+        "no-proxy", "Comma-separated list of hosts or IP addresses for which the proxy is skipped",
+        key="proxies.no-proxy"),
+    _moot("node-generic-resource", _SWARM, many=True),
     _one("oom-score-adjust", "Set the oom_score_adj for the daemon", _int),
     _one("pidfile", "Path to use for daemon PID file (default /var/run/docker.pid)", short="p"),
-    _list("registry-mirror", "Preferred registry mirror", flags.mirror),
+    _one("raw-logs", "Full timestamps without ANSI coloring", _bool),
+    _one(
+        "registry-config", "Directory of <host>/hosts.toml with mirrors by registry (default /etc/docker/certs.d)",
+        live=True),
+    _list("registry-mirror", "Preferred registry mirror", flags.mirror, live=True),
+    _moot("restart", "has no effect: Docker has removed it in favour of docker run --restart", _bool),
+    _gone("rootless", "is not supported: this engine runs as root", _bool),
     _one("seccomp-profile", 'Path to seccomp profile, or "builtin" or "unconfined" (default builtin)'),
-    _one("shutdown-timeout", "Set the default shutdown timeout (default 15)", _int),
+    _one("selinux-enabled", "Enable selinux support", _bool),
+    _one("shutdown-timeout", "Set the default shutdown timeout (default 15)", _int, live=True),
     _one("storage-driver", "Storage driver to use (default overlay2)", short="s"),
+    _list("storage-opt", "Storage driver options", absent=()),
+    _moot("swarm-default-advertise-addr", _SWARM),
     _one("tls", "Use TLS; implied by --tlsverify", _bool),
     _one("tlscacert", "Trust certs signed only by this CA (default ~/.docker/ca.pem)"),
     _one("tlscert", "Path to TLS certificate file (default ~/.docker/cert.pem)"),
@@ -161,39 +222,7 @@ OPTIONS: Final = (
     _one("tlsverify", "Use TLS and verify the remote", _bool),
     _one("userland-proxy", "Use userland proxy for loopback traffic (default true)", _bool),
     _one("userland-proxy-path", "Path to the userland proxy binary"),
+    _one("userns-remap", "User/Group setting for user namespaces", absent=()),
     _act("validate", "Validate daemon configuration and exit"),
     _act("version", "Print version information and quit", short="v"),
-    # Not there yet.
-    _lacking("allow-direct-routing", _bool),
-    _lacking("authorization-plugin", many=True, key="authorization-plugins"),
-    _lacking("bip6"),
-    _lacking("bridge-accept-fwmark"),
-    _lacking("cdi-spec-dir", many=True, key="cdi-spec-dirs"),
-    _lacking("containerd-plugins-namespace", _text, "plugins.moby"),
-    _lacking("cpu-rt-period", _int, 0),
-    _lacking("cpu-rt-runtime", _int, 0),
-    _lacking("cri-containerd", _bool),
-    _lacking("default-gateway-v6"),
-    _lacking("default-network-opt", many=True, key="default-network-opts"),
-    _lacking("exec-opt", _text, ["native.cgroupdriver=cgroupfs"], many=True, key="exec-opts"),
-    _lacking("experimental", _bool),
-    _lacking("feature", flags.pair, many=True, key="features"),
-    _lacking("firewall-backend", _text, "iptables"),
-    _lacking("fixed-cidr-v6"),
-    _lacking("http-proxy"),
-    _lacking("https-proxy"),
-    _lacking("ip6tables", _bool, True),
-    _lacking("ip-forward-no-drop", _bool, True),
-    _lacking("ipv6", _bool),
-    _lacking("log-format", _text, "text"),
-    _lacking("metrics-addr"),
-    _lacking("network-control-plane-mtu", _int, 1500),
-    _lacking("no-proxy"),
-    _lacking("node-generic-resource", many=True, key="node-generic-resources"),
-    _lacking("raw-logs", _bool, True),
-    _lacking("rootless", _bool),
-    _lacking("selinux-enabled", _bool),
-    _lacking("storage-opt", many=True, key="storage-opts"),
-    _lacking("swarm-default-advertise-addr"),
-    _lacking("userns-remap"),
 )

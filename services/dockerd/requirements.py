@@ -7,6 +7,7 @@ from typing import Final
 
 from protos.errdefs import FailedPrecondition
 from services.dockerd import programs
+from services.dockerd.cluster import settings
 from services.dockerd.config import Config
 from services.dockerd.programs import which
 
@@ -18,6 +19,8 @@ def check(config: Config) -> None:
     """FailedPrecondition listing all that is missing."""
     if os.geteuid() != 0:
         raise FailedPrecondition("dockerd needs to be started with root privileges: run it with sudo or as root")
+    if config.cluster_advertise:
+        settings.advertised(config.cluster_advertise)
     missing = [*_programs(config), *_kernel(config)]
     if missing:
         raise FailedPrecondition("this machine lacks what dockerd needs:\n  " + "\n  ".join(missing))
@@ -40,6 +43,8 @@ def init_program(config: Config) -> str:
 
 def _kernel(config: Config) -> Iterator[str]:
     yield from _cgroups()
+    if config.selinux_enabled:
+        yield _selinux()
     if config.containerd_snapshotter == "overlayfs" and not _filesystem("overlay"):
         yield "overlayfs: modprobe overlay, a kernel with CONFIG_OVERLAY_FS, or --storage-driver vfs"
 
@@ -56,6 +61,12 @@ def _cgroups() -> Iterator[str]:
         if name not in mounted:
             place = f"/sys/fs/cgroup/{name}"
             yield f"cgroup controller {name}: mkdir -p {place} && mount -t cgroup -o {name} cgroup {place}"
+
+
+def _selinux() -> str:
+    if _filesystem("selinuxfs"):
+        return "SELinux labels: containers get none from this engine yet: start without --selinux-enabled"
+    return "SELinux: this kernel has it neither on nor built in: start without --selinux-enabled"
 
 
 def _filesystem(name: str) -> bool:

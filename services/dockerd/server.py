@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protos import stacks
 from protos.errdefs import EngineError
-from services.dockerd import certificates, cgroups, hosts, requirements
+from services.dockerd import certificates, cgroups, hosts, requirements, rules
 from services.dockerd import log as logs
 from services.dockerd.config import VERSION, Config
 from services.dockerd.engine import assemble, monitor, restore, shutdown
@@ -45,7 +45,7 @@ async def run(config: Config, contained: Process | None, tell: Callable[[str], N
     """Serve until a signal; `contained` is the docker-containerd that `launch.begin` gave. The exit code."""
     # While a thread loads the application, the loop is not to wait for its turn.
     sys.setswitchinterval(0.0005)
-    logs.configure("debug" if config.debug else config.log_level)
+    logs.configure("debug" if config.debug else config.log_level, config.log_format)
     stop = _signals()
     forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
     try:
@@ -126,7 +126,7 @@ def _front(engine: Engine, app: Late, listeners: list[Listener]) -> "Web":
     from services.dockerd.web.fast import Fast
     from services.dockerd.web.serve import Web
 
-    fast = Fast(heads.common(VERSION))
+    fast = Fast(heads.common(VERSION), rules.api_version(engine.config.min_api_version))
     fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
     return Web(app, fast, listeners, guard.names(hosts.parse(host).target for host in engine.config.hosts))
 
@@ -134,7 +134,7 @@ def _front(engine: Engine, app: Late, listeners: list[Listener]) -> "Web":
 def _application(engine: Engine) -> ASGIApp:
     from services.dockerd.web import app, routes  # FastAPI: loaded in a thread, after what the start needs
 
-    return app.build(engine, routes.routers())
+    return app.build(engine, routes.routers(), rules.api_version(engine.config.min_api_version))
 
 
 async def _connect(network: Controller, engine: Engine) -> None:

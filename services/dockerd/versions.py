@@ -14,10 +14,10 @@ from typing import Any, Final
 from google.protobuf import empty_pb2
 
 from protos.errdefs import EngineError
-from services.dockerd import requirements
+from services.dockerd import requirements, rules
 from services.dockerd.config import BUILD, VERSION, Config
 from services.dockerd.remote.client import Client
-from services.dockerd.web.context import NEWEST, OLDEST
+from services.dockerd.web.context import NEWEST
 
 log = logging.getLogger("versions")
 
@@ -87,7 +87,8 @@ def parse(text: str) -> Program:
 async def version(config: Config, client: Client) -> dict[str, Any]:
     """The reply of GET /version."""
     daemon, runc, tini = await asyncio.gather(containerd(client), runtime(config), init(config))
-    newest, oldest = (f"{major}.{minor}" for major, minor in (NEWEST, OLDEST))
+    lowest = rules.api_version(config.min_api_version)
+    newest, oldest = (f"{major}.{minor}" for major, minor in (NEWEST, lowest))
     common = {
         "ApiVersion": newest, "MinAPIVersion": oldest, "GitCommit": BUILD, "Os": "linux", "Arch": arch(),
         "GoVersion": f"python{platform.python_version()}", "KernelVersion": platform.release(), "BuildTime": "",

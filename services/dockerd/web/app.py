@@ -33,8 +33,8 @@ _numbers = itertools.count(1)
 _VERSIONED: Final = re.compile(r"/v([0-9][0-9.]*)(/.*)")
 
 
-def build(engine: "Engine | None", routers: list[APIRouter]) -> ASGIApp:
-    """The ASGI application over `engine`, serving `routers` in their order."""
+def build(engine: "Engine | None", routers: list[APIRouter], oldest: Version = OLDEST) -> ASGIApp:
+    """The ASGI application over `engine`, serving `routers` in their order, to API versions from `oldest` on."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.engine = engine
     app.router = table = Table(routers)
@@ -43,7 +43,7 @@ def build(engine: "Engine | None", routers: list[APIRouter]) -> ASGIApp:
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crashed)
-    return Versions(app, table)
+    return Versions(app, table, oldest)
 
 
 class Table(APIRouter):
@@ -81,9 +81,10 @@ def first_part(path: str) -> str:
 class Versions:
     """Takes the version out of the path: `scope["version"]`, and Docker's refusal of one that is not spoken."""
 
-    def __init__(self, app: ASGIApp, table: Table) -> None:
+    def __init__(self, app: ASGIApp, table: Table, oldest: Version) -> None:
         self.app = app
         self.table = table
+        self.oldest = oldest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -93,7 +94,7 @@ class Versions:
         scope["version"] = NEWEST
         if found := _VERSIONED.fullmatch(path):
             scope["path"] = found[2]
-            problem = refusal(found[1])
+            problem = refusal(found[1], self.oldest)
             if problem and self.table.find(scope)[0]:
                 return await reply.error(problem, 400)(scope, receive, send)
             scope["version"] = parse_version(found[1])
@@ -107,14 +108,14 @@ def parse_version(text: str) -> Version:
     return major, minor
 
 
-def refusal(text: str) -> str:
+def refusal(text: str, oldest: Version) -> str:
     """Why an API version cannot be served, or ""."""
     version = parse_version(text)
     if version > NEWEST:
         return f"client version {text} is too new. Maximum supported API version is {show(NEWEST)}"
-    if version < OLDEST:
+    if version < oldest:
         return (
-            f"client version {text} is too old. Minimum supported API version is {show(OLDEST)}, "
+            f"client version {text} is too old. Minimum supported API version is {show(oldest)}, "
             "please upgrade your client to a newer version"
         )
     return ""

@@ -31,8 +31,10 @@ _ACCEPTED: Final = {b"GET": ("GET", b"OK"), b"HEAD": ("HEAD", b"")}
 class Fast:
     """`find` for a parsed request without a body, `known` for one whose bytes were found before."""
 
-    def __init__(self, always: bytes) -> None:
+    def __init__(self, always: bytes, oldest: Version = OLDEST) -> None:
         self.always = always
+        self.oldest = oldest
+        """The lowest version that is served."""
         self.sources: dict[str, Source] = {}
         """By path without version. Asked in the event loop at every request: must not wait."""
         self.known: dict[bytes, Answer] = {}
@@ -49,7 +51,7 @@ class Fast:
             return None
         path, _, query = target.decode("latin-1").partition("?")
         version, path = split(path)
-        if version is None:
+        if version is None or version < self.oldest:
             return None
         if path == "/_ping":
             return functools.partial(self._ping, _ACCEPTED[method][1])

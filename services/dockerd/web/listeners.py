@@ -15,8 +15,8 @@ from typing import Final
 
 from protos.errdefs import AlreadyExists, FailedPrecondition, InvalidArgument
 from services.dockerd import activation, hosts
-from services.dockerd.config import MAX_SOCKET_PATH
 from services.dockerd.hosts import Host
+from services.dockerd.rules import MAX_SOCKET_PATH
 
 log = logging.getLogger("web")
 

@@ -72,16 +72,16 @@ def test_runtimes_may_stand_in_both(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_are_named(tmp_path: Path) -> None:
-    text = "the following directives don't match any configuration option: foo, bar"
-    assert refusal(tmp_path, {"foo": 1, "bar": 2}) == BAD_FILE + text
+    text = "the following directives don't match any configuration option: foo, bar (lines 2, 3)"
+    assert refusal(tmp_path, '{\n"foo": 1,\n"bar": 2}') == BAD_FILE + text
 
 
 def test_broken_file_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path, '{"debug":').startswith(BAD_FILE + "invalid JSON: ")
     assert refusal(tmp_path, []) == BAD_FILE + "the file's content must be a JSON object"
-    assert refusal(tmp_path, {"debug": "yes"}) == BAD_FILE + "debug: expected a boolean, got a string"
-    assert refusal(tmp_path, {"labels": ["x"]}) == BAD_FILE + "labels: bad attribute format: x"
-    assert refusal(tmp_path, {"dns": "1.1.1.1"}) == BAD_FILE + "dns: expected a list, got a string"
+    assert refusal(tmp_path, {"debug": "yes"}) == BAD_FILE + "line 1: debug: expected a boolean, got a string"
+    assert refusal(tmp_path, {"labels": ["x"]}) == BAD_FILE + "line 1: labels: bad attribute format: x"
+    assert refusal(tmp_path, {"dns": "1.1.1.1"}) == BAD_FILE + "line 1: dns: expected a list, got a string"
 
 
 def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""What holds between dockerd's options, and within one beyond its own grammar (pure); texts are Docker's."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from protos.errdefs import InvalidArgument
+from services.dockerd.cluster import settings
+from services.dockerd.web.context import NEWEST, OLDEST, Version
+
+if TYPE_CHECKING:
+    from services.dockerd.config import Config, Runtime
+
+MAX_SOCKET_PATH: Final = 107
+"""Bytes of sun_path without its final zero."""
+LEVELS: Final = ("panic", "fatal", "error", "warn", "info", "debug", "trace")
+
+
+def check(config: "Config") -> None:
+    """InvalidArgument with the first thing that cannot be."""
+    _modes(config)
+    _numbers(config)
+    _labels(config.labels)
+    _runtimes(config.runtimes, config.default_runtime)
+    api_version(config.min_api_version)
+    settings.check(config.cluster_store, config.cluster_advertise, config.cluster_store_opts)
+    _network(config)
+    _socket_length(config)
+
+
+def _modes(config: "Config") -> None:
+    if config.log_level not in LEVELS:
+        raise InvalidArgument(f"invalid logging level: {config.log_level}")
+    if config.log_format not in ("text", "json"):
+        raise InvalidArgument(f"invalid log format: {config.log_format}")
+    if config.default_cgroupns_mode not in ("", "host", "private"):
+        mode = config.default_cgroupns_mode
+        raise InvalidArgument(f'default cgroup namespace mode ({mode}) is invalid; use "host" or "private"')
+    if config.default_ipc_mode not in ("shareable", "private"):
+        mode = config.default_ipc_mode
+        raise InvalidArgument(f'default IPC mode setting ({mode}) is invalid; use "shareable" or "private"')
+
+
+def _numbers(config: "Config") -> None:
+    numbers = {
+        "default MTU": config.mtu,
+        "max concurrent downloads": config.max_concurrent_downloads,
+        "max concurrent uploads": config.max_concurrent_uploads,
+        "max download attempts": config.max_download_attempts,
+    }
+    for name, number in numbers.items():
+        if number < 0:
+            raise InvalidArgument(f"invalid {name}: {number}")
+    if not -1000 <= config.oom_score_adjust <= 1000:
+        raise InvalidArgument(f"invalid oom score: {config.oom_score_adjust}: it is between -1000 and 1000")
+
+
+def _labels(labels: tuple[str, ...]) -> None:
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(label.partition("=")[0], label)
+        if other != label:
+            raise InvalidArgument(f"conflict labels for {label} and {other}")
+
+
+def _runtimes(runtimes: Mapping[str, "Runtime"], default: str) -> None:
+    for name, runtime in runtimes.items():
+        problem = _runtime(runtime)
+        if problem:
+            raise InvalidArgument(f"runtime {name}: {problem}")
+    if default not in runtimes and not implicit(default):
+        raise InvalidArgument(f"specified default runtime '{default}' does not exist")
+
+
+def _runtime(runtime: "Runtime") -> str:
+    if not runtime.path and not runtime.type:
+        return "either a runtimeType or a path must be configured"
+    if runtime.path and runtime.type:
+        return "cannot configure both path and runtimeType for the same runtime"
+    if runtime.path and runtime.options:
+        return "options cannot be used with a path runtime"
+    if runtime.type and runtime.args:
+        return "args cannot be used with a runtimeType runtime"
+    return ""
+
+
+def implicit(name: str) -> bool:
+    """Whether a runtime that nobody configured may be the type of a containerd shim, such as io.containerd.runc.v2."""
+    return "/" not in name and not name.startswith(".") and len([part for part in name.split(".") if part]) > 1
+
+
+def api_version(text: str) -> Version:
+    """The lowest version to serve; "" is the lowest there is."""
+    if not text:
+        return OLDEST
+    if text[0] in "vV":
+        raise InvalidArgument('API version must be provided without "v" prefix')
+    major, _, minor = text.partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise InvalidArgument(f"invalid API version: {text}")
+    version = int(major), int(minor)
+    if version < OLDEST:
+        raise InvalidArgument(f"minimum supported API version is {OLDEST[0]}.{OLDEST[1]}: {text}")
+    if version > NEWEST:
+        raise InvalidArgument(f"maximum supported API version is {NEWEST[0]}.{NEWEST[1]}: {text}")
+    return version
+
+
+def _network(config: "Config") -> None:
+    if config.bridge and config.bip:
+        raise InvalidArgument("You specified -b & --bip, mutually exclusive options. Please specify only one")
+    if not config.iptables and not config.icc:
+        raise InvalidArgument(
+            "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. "
+            "Please set --icc or --iptables to true"
+        )
+
+
+def _socket_length(config: "Config") -> None:
+    # streams/ and containerd's own sockets are at most 40 bytes below the exec root.
+    room = MAX_SOCKET_PATH - 40
+    if len(os.fsencode(config.exec_root)) > room:
+        raise InvalidArgument(
+            f"exec root {config.exec_root} is longer than {room} bytes, so that the sockets beneath it would be longer "
+            f"than the {MAX_SOCKET_PATH} a unix socket may have: choose a shorter --exec-root"
+        )

@@ -1,0 +1,63 @@
+"""Values of daemon.json as the flags of the same options would give them (pure); ValueError in words for people."""
+
+from typing import Any, Final
+
+from services.dockerd import flags
+from services.dockerd.flags import Flag
+
+_NAMES: Final = {bool: "a boolean", int: "a number", str: "a string", list: "a list", dict: "an object"}
+_RUNTIME: Final[dict[str, type]] = {"path": str, "runtimeArgs": list, "runtimeType": str, "options": dict}
+
+
+def from_json(flag: Flag, value: Any) -> Any:
+    """What `flag` would give for `value`."""
+    if flag.pairs:
+        return dict(_pair(flag, key, each) for key, each in _typed(value, dict).items())
+    if flag.many:
+        return [_item(flag, each) for each in _typed(value, list)]
+    return _item(flag, value)
+
+
+def _pair(flag: Flag, key: str, value: Any) -> tuple[str, Any]:
+    if flag.read is flags.ulimit:
+        return _ulimit(key, value)
+    if flag.read is flags.runtime:
+        return _runtime(key, value)
+    if flag.read is flags.feature:
+        return key, _typed(value, bool, key)
+    return key, _typed(value, str, key)
+
+
+def _ulimit(name: str, value: Any) -> tuple[str, tuple[int, int]]:
+    limits = _typed(value, dict, name)
+    soft, hard = (_typed(limits.get(key, 0), int, f"{name}.{key}") for key in ("Soft", "Hard"))
+    return flags.ulimit(f"{name}={soft}:{hard}")
+
+
+def _runtime(name: str, value: Any) -> tuple[str, dict[str, Any]]:
+    if name == flags.STOCK_RUNTIME:
+        raise ValueError(f"runtime name '{name}' is reserved")
+    for key, kind in _RUNTIME.items():
+        if key in _typed(value, dict, name):
+            _typed(value[key], kind, f"{name}.{key}")
+    for argument in value.get("runtimeArgs") or ():
+        _typed(argument, str, f"{name}.runtimeArgs")
+    return name, value
+
+
+def _item(flag: Flag, value: Any) -> Any:
+    read = flag.read
+    if read is flags.boolean or read is flags.integer:
+        return _typed(value, bool if read is flags.boolean else int)
+    if read is flags.pool and isinstance(value, dict):
+        return flags.pool(f"base={value.get('base')},size={value.get('size')}")
+    if read is flags.size and type(value) is int:
+        return value
+    return read(_typed(value, str))
+
+
+def _typed(value: Any, kind: type, name: str = "") -> Any:
+    if type(value) is not kind:
+        found = "null" if value is None else _NAMES.get(type(value), "a number")
+        raise ValueError(f"{name}: expected {_NAMES[kind]}, got {found}".removeprefix(": "))
+    return value

@@ -1,0 +1,59 @@
+"""The table of options, the help and docs/flags.md agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.dockerd import config, manual
+from services.dockerd.options import OPTIONS, Option
+
+PAGE = (Path(__file__).parents[3] / "docs/flags.md").read_text().partition("## docker-containerd")[0]
+ROWS = {
+    name: [cell.strip() for cell in line.split("|")[1:-1]]
+    for line in PAGE.splitlines() if line.startswith("| `-")
+    for name in re.findall(r"`--([a-z0-9-]+)", line.split("|")[1])
+}
+LISTED = set(re.findall(r"^- `--([a-z0-9-]+)`$", PAGE, re.MULTILINE))
+
+
+def named(option: Option) -> str:
+    return option.flag.name
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.about], ids=named)
+def test_options_there_are_shown(option: Option) -> None:
+    """In the help, and as a row of the page with key and whether it is live."""
+    short = f"-{option.flag.short}, " if option.flag.short else "    "
+    assert f"\n  {short}--{option.flag.name}" in manual.text()
+    row = ROWS[option.flag.name]
+    assert len(row) == 6, "flag, key, default, live, effect, Docker"
+    assert row[1] == (f"`{option.key}`" if option.key else "")
+    assert row[3] == ("yes" if option.live else "")
+    assert (f"`-{option.flag.short}`" in row[0]) == bool(option.flag.short)
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if not option.about], ids=named)
+def test_options_not_there_are_told_of(option: Option) -> None:
+    if option.reason:
+        assert len(ROWS[option.flag.name]) == 2
+    else:
+        assert option.flag.name in LISTED
+
+
+def test_the_page_tells_of_nothing_else() -> None:
+    assert ROWS.keys() | LISTED == {option.flag.name for option in OPTIONS}
+
+
+def test_the_table_is_sorted_and_without_doubles() -> None:
+    names = [option.flag.name.replace("-", "\x00") for option in OPTIONS]
+    assert names == sorted(set(names))
+    shorts = [option.flag.short for option in OPTIONS if option.flag.short]
+    assert len(shorts) == len(set(shorts))
+    keys = [option.key for option in OPTIONS if option.key]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_option_there_has_a_field() -> None:
+    fields = set(config.Config.__dataclass_fields__)
+    assert {option.field for option in OPTIONS if option.field} == fields
