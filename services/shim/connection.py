@@ -70,11 +70,13 @@ class Connection:
         loop: Loop,
         sock: socket.socket,
         methods: Mapping[str, Method],
+        answered: Callable[[], object],
         closed: Callable[["Connection"], object],
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._methods = methods
+        self._answered = answered
         self._closed = closed
         self._wire = Wire(client=False)
         self._calls: dict[int, Call] = {}
@@ -230,6 +232,7 @@ class Connection:
         self._drop(call.stream)
         self._wire.end(call.stream, trailers)
         self._flush()
+        self._answered()
 
     def _drop(self, stream: int) -> Call | None:
         call = self._calls.pop(stream, None)

@@ -68,6 +68,11 @@ class Container:
         """The init process's pid; 0 before create."""
         return self._init.pid if self._init else 0
 
+    @property
+    def running(self) -> bool:
+        """Init was started, and has not ended."""
+        return self._init is not None and self._init.state is State.RUNNING
+
     # the life of init
 
     async def create(self, request: shim_pb2.CreateTaskRequest) -> int:

@@ -15,12 +15,14 @@ from types import CoroutineType, FrameType
 from typing import Final, TextIO
 
 from protos import stacks
+from protos.sealed import Sealed
 from services.shim.api import Service
 from services.shim.config import Config
 from services.shim.container import Container
 from services.shim.log import setup
 from services.shim.loop import Future, Loop
 from services.shim.publisher import Publisher
+from services.shim.rest import Rest
 from services.shim.server import Server
 
 log = logging.getLogger("life")
@@ -32,8 +34,8 @@ _FLUSH: Final = 60.0
 """Seconds its last events may take to reach containerd."""
 
 
-def serve(config: Config, listener: socket.socket) -> None:
-    """Be the shim of `config` until it has no more to do."""
+def serve(config: Config, listener: socket.socket, memory: Sealed | None = None) -> None:
+    """Be the shim of `config` until it has no more to do; `memory` as services.shim.rest has it."""
     setup("debug" if config.debug else "info", f"{config.bundle}/log", config.id, config.namespace)
     stacks.name(f"{config.bundle}/stacks.log")
     loop = Loop()
@@ -41,7 +43,7 @@ def serve(config: Config, listener: socket.socket) -> None:
     container = Container(loop, config.namespace, publisher.publish)
     ended: Future[None] = Future()
     service = Service(loop, config.id, container, lambda: ended.set(None), _forsaken(config.bundle))
-    server = Server(loop, listener, service.methods())
+    server = Server(loop, listener, service.methods(), Rest(loop, container, memory).disturbed)
     loop.call_later(_UNUSED, service.end_unless_used)
     log.debug("serving address=%s", listener.getsockname())
     loop.run_until(ended)
@@ -99,11 +101,14 @@ def settle_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def detach(keep: int) -> None:
+def detach(*keep: int) -> None:
     """Leave the session and the descriptors, all but `keep`, of whoever started us."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3, keep)
-    os.closerange(keep + 1, _LAST_FD)
+    first = 3
+    for each in sorted(keep):
+        os.closerange(first, each)
+        first = max(first, each + 1)
+    os.closerange(first, _LAST_FD)

@@ -3,19 +3,22 @@
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from services.shim.connection import Connection, Method
 from services.shim.loop import Loop
 
 
 class Server:
-    """Accepts on `listener` and answers calls of `methods` (by path, `/package.Service/Method`)."""
+    """Accepts on `listener`, answers calls of `methods` (by path, `/package.Service/Method`), tells of each answer."""
 
-    def __init__(self, loop: Loop, listener: socket.socket, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self, loop: Loop, listener: socket.socket, methods: Mapping[str, Method], answered: Callable[[], object]
+    ) -> None:
         self._loop = loop
         self._listener = listener
         self._methods = methods
+        self._answered = answered
         self.connections: set[Connection] = set()
         listener.setblocking(False)
         loop.add_reader(listener.fileno(), self._accept)
@@ -39,7 +42,7 @@ class Server:
 
     def adopt(self, sock: socket.socket) -> None:
         """Serve a connected socket."""
-        self.connections.add(Connection(self._loop, sock, self._methods, self.connections.discard))
+        self.connections.add(Connection(self._loop, sock, self._methods, self._answered, self.connections.discard))
 
 
 def _uid_of(sock: socket.socket) -> int:

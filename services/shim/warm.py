@@ -112,7 +112,7 @@ def _live(loop: Loop, idle: socket.socket) -> None:
     methods = service.methods() | {
         "/containerd.services.events.v1.Events/Forward": Method(events_pb2.ForwardRequest, _taken),
     }
-    server = Server(loop, idle.dup(), methods)
+    server = Server(loop, idle.dup(), methods, lambda: None)
     publisher = _Events(loop, server)
     ours, theirs = socket.socketpair()
     server.adopt(theirs)

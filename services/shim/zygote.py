@@ -16,7 +16,7 @@ import socket
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from protos import stacks
+from protos import sealed, stacks
 from services.shim import cleanup, life, linux, rehearsal, warm
 from services.shim.config import PROGRAM, Config, command_line
 from services.shim.fork import fork_sibling
@@ -48,11 +48,12 @@ def main(channel: socket.socket, directory: Path) -> int:
         if not _asked(channel, _IDLE):
             rehearsal.play(directory, lambda: _asked(channel, 0))
             _settle()
+        memory = _seal()
         while True:
             data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
             if not data:
                 return 0
-            channel.send(json.dumps(_serve(data, descriptors, channel)).encode())
+            channel.send(json.dumps(_serve(data, descriptors, channel, memory)).encode())
     except BrokenPipeError:
         return 0
 
@@ -67,14 +68,23 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _serve(data: bytes, descriptors: list[int], channel: socket.socket) -> dict[str, Any]:
+def _seal() -> sealed.Sealed | None:
+    """None where the kernel or the C library cannot do it: shims are larger then."""
+    try:
+        return sealed.seal()
+    except OSError as error:
+        log.info("memory is not sealed error=%s", error)
+        return None
+
+
+def _serve(data: bytes, descriptors: list[int], channel: socket.socket, memory: sealed.Sealed | None) -> dict[str, Any]:
     try:
         request = json.loads(data)
         (descriptor,) = descriptors
         pid = fork_sibling()
         if pid == 0:
             channel.detach()
-            _child(request, descriptor)
+            _child(request, descriptor, memory)
         return {"pid": pid}
     except (ValueError, OSError) as error:
         log.error("fork failed error=%s", error)
@@ -84,11 +94,11 @@ def _serve(data: bytes, descriptors: list[int], channel: socket.socket) -> dict[
             os.close(each)
 
 
-def _child(request: dict[str, Any], descriptor: int) -> NoReturn:
+def _child(request: dict[str, Any], descriptor: int, memory: sealed.Sealed | None) -> NoReturn:
     """A shim, or the delete command of one; the zygote's code above is left for good."""
     status = 1
     try:
-        life.detach(descriptor)
+        life.detach(descriptor, *(memory or ()))
         config = Config(
             action=request["action"], namespace=request["namespace"], id=request["id"], address=request["address"],
             bundle=Path(request["bundle"]), debug=request["debug"],
@@ -98,7 +108,7 @@ def _child(request: dict[str, Any], descriptor: int) -> NoReturn:
         if config.action == "delete":
             cleanup.delete(config, descriptor)
         else:
-            life.serve(config, socket.socket(fileno=descriptor))
+            life.serve(config, socket.socket(fileno=descriptor), memory)
         status = 0
     except BaseException:
         log.exception("shim failed")

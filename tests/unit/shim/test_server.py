@@ -86,7 +86,7 @@ class Running:
         self.service = Service(
             self.loop, ID, self.processes, lambda: self.ended.set(None), lambda: self.bundle_gone
         )
-        self.server = Server(self.loop, self.listener, self.service.methods())
+        self.server = Server(self.loop, self.listener, self.service.methods(), lambda: None)
         self.reader, self.writer = os.pipe()
         self.loop.add_reader(self.reader, self._told)
         self.work: list[Any] = []

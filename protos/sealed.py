@@ -1,0 +1,226 @@
+"""Memory that the forks of a warm process share with it, and with one another, again after they wrote to it.
+
+A reference count that went up and down leaves a copied page that says nothing new, and forks that did the same hold
+the same. `seal` moves the warm process's memory into a file, mapped privately in the same place. `release` is for a
+fork that rests: the first one's memory becomes a second file, and each one's pages that equal those of the file are
+let go of. Memory reads the same before and after and must not change meanwhile: hence protos/chain.py. A chain that
+breaks off costs memory and nothing else. For processes of one thread.
+"""
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from protos import chain
+
+_PAGE: Final = mmap.PAGESIZE
+_CHUNK: Final = 64 * _PAGE
+_NAME: Final = "sealed"
+_SMALLEST: Final = 64 << 10
+"""Bytes; smaller pieces are not worth it."""
+_RUNS: Final = 1024
+"""Runs of pages that one readv(2) takes."""
+_READS: Final = 4
+_VECTOR: Final = 16
+_RUNS_SIZE: Final = _RUNS * _READS * _VECTOR
+_PATIENCE: Final = 5
+"""Seconds that the comparing child may take."""
+_MAP_FIXED: Final = 0x10
+_MAPPED: Final = mmap.MAP_PRIVATE | _MAP_FIXED
+_WRITABLE: Final = mmap.PROT_READ | mmap.PROT_WRITE
+_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+class Sealed(NamedTuple):
+    """Descriptors that forks have to keep."""
+
+    warm: int
+    """The memory of the process that was sealed."""
+    resting: int
+    """That of the first fork that rested; empty until then, and sealed afterwards."""
+
+
+class Mapping(NamedTuple):
+    start: int
+    length: int
+    permissions: str
+    offset: int
+    name: str
+
+    @property
+    def sealed(self) -> bool:
+        return self.name.startswith(f"/memfd:{_NAME}")
+
+    @property
+    def worthwhile(self) -> bool:
+        """The heap, anonymous memory, the interpreter's data; not stacks, nor what a file is written by."""
+        ours = self.name in ("", "[heap]") or "python" in Path(self.name).name
+        return self.permissions == "rw-p" and self.length >= _SMALLEST and (ours or self.sealed)
+
+
+def _mappings() -> list[Mapping]:
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, permissions, offset, _, _, *name = line.split(maxsplit=5)
+        start, end = (int(each, 16) for each in addresses.split("-"))
+        found.append(Mapping(start, end - start, permissions, int(offset, 16), "".join(name)))
+    return found
+
+
+# in the warm process
+
+
+def seal() -> Sealed:
+    """Move this process's memory into a file. OSError where that fails."""
+    if not chain.available():
+        raise OSError(errno.ENOSYS, "the C library has no contexts")
+    mappings = [each for each in _mappings() if each.worthwhile]
+    warm, resting = (os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) for _ in Sealed._fields)
+    try:
+        os.truncate(resting, sum(each.length for each in mappings))
+        _move(mappings, warm)
+        fcntl.fcntl(warm, fcntl.F_ADD_SEALS, _SEALS)  # no fork can write what others read
+    except OSError:
+        os.close(warm)
+        os.close(resting)
+        raise
+    return Sealed(warm, resting)
+
+
+def _move(mappings: list[Mapping], fd: int) -> None:
+    copies: list[chain.Call] = []
+    places: list[chain.Call] = []
+    offset = 0
+    for each in mappings:
+        copies.append(("pwrite", (fd, each.start, each.length, offset)))
+        places.append(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, fd, offset)))
+        offset += each.length
+    os.posix_fallocate(fd, 0, offset)  # here it may fail, in the chain it may not
+    room = chain.Room(len(copies + places))
+    with chain.undisturbed():
+        chain.run(copies + places, room)
+
+
+# in a fork
+
+
+def release(memory: Sealed) -> None:
+    """Let go of copied pages that equal those of a file.
+
+    A child compares them while we wait in the chain, leaves the contents of those that differ in `scratch` and their
+    addresses in `runs`, and says that it is done by sending the file. The chain maps it by the number that it arrives
+    under, and reads back what differs: without a child's word there is no such number, and nothing happens.
+    """
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PATIENCE, 0))
+    scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
+    try:
+        _exchange(memory, ours, theirs, scratch)
+    finally:
+        os.close(scratch)
+        ours.close()
+        theirs.close()
+
+
+def _exchange(memory: Sealed, ours: socket.socket, theirs: socket.socket, scratch: int) -> None:
+    mappings = [each for each in _mappings() if each.sealed]
+    room = chain.Room(2 + len(mappings) + _READS, _RUNS_SIZE + 1024)
+    runs, message = room.take(_RUNS_SIZE), room.take(1024)
+    with chain.undisturbed():
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            _be_child(f"/proc/{parent}/mem", mappings, memory, theirs, scratch, runs)
+        theirs.close()  # so that a child's end is seen
+        arrived = os.dup(scratch)
+        os.close(arrived)
+        calls: list[chain.Call] = [
+            ("write", (ours.fileno(), message, 1)),
+            ("recvmsg", (ours.fileno(), _header(message), socket.MSG_CMSG_CLOEXEC)),
+            *(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, arrived, each.offset)) for each in mappings),
+            *(("readv", (scratch, runs + number * _RUNS * _VECTOR, _RUNS)) for number in range(_READS)),
+        ]
+        chain.run(calls, room)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with suppress(OSError):  # it did not arrive
+        os.close(arrived)
+
+
+def _header(room: int) -> int:
+    """The address of a struct msghdr for a byte and a descriptor."""
+    byte, vector, control, header = room, room + 64, room + 128, room + 256
+    ctypes.memmove(vector, struct.pack("PN", byte, 1), 16)
+    ctypes.memmove(header, struct.pack("PI4xPNPNi4x", 0, 0, vector, 1, control, 64, 0), 56)
+    return header
+
+
+def _be_child(
+    path: str, mappings: list[Mapping], memory: Sealed, channel: socket.socket, scratch: int, runs: int
+) -> NoReturn:
+    try:
+        channel.recv(1)  # from now on it stands still
+        with Path(path).open("rb", buffering=0) as file:
+            source = file.fileno()
+            reference = memory.resting if _rested(source, mappings, memory.resting) else memory.warm
+            _compare(source, mappings, reference, scratch, runs)
+        os.lseek(scratch, 0, os.SEEK_SET)
+        socket.send_fds(channel, [b"\0"], [reference])
+    finally:
+        os._exit(0)
+
+
+def _rested(source: int, mappings: list[Mapping], resting: int) -> bool:
+    """Whether there is a second file: that of another, or ours from now on."""
+    if fcntl.fcntl(resting, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE:
+        return True
+    try:
+        fcntl.lockf(resting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _, offset, data in _chunks(source, mappings):
+            os.pwrite(resting, data, offset)
+        fcntl.fcntl(resting, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:  # another is about it
+        return False
+    return True
+
+
+def _chunks(source: int, mappings: list[Mapping]) -> Iterator[tuple[int, int, bytes]]:
+    """Address, offset in the file and content."""
+    for each in mappings:
+        for done in range(0, each.length, _CHUNK):
+            data = os.pread(source, min(_CHUNK, each.length - done), each.start + done)
+            yield each.start + done, each.offset + done, data
+
+
+def _compare(source: int, mappings: list[Mapping], reference: int, scratch: int, runs: int) -> None:
+    """IndexError where there are more runs of pages than `runs` has room for."""
+    vectors = (ctypes.c_ulong * (_RUNS * _READS * 2)).from_address(runs)
+    count, end = 0, 0
+    for address, page in _different(source, mappings, reference):
+        os.write(scratch, page)
+        if address != end:
+            vectors[2 * count] = address
+            count += 1
+        vectors[2 * count - 1] += _PAGE
+        end = address + _PAGE
+
+
+def _different(source: int, mappings: list[Mapping], reference: int) -> Iterator[tuple[int, bytes]]:
+    """Address and content of each page that is not as in the file."""
+    for address, offset, ours in _chunks(source, mappings):
+        theirs = os.pread(reference, len(ours), offset)
+        if ours == theirs:
+            continue
+        for at in range(0, len(ours), _PAGE):
+            page = ours[at : at + _PAGE]
+            if page != theirs[at : at + _PAGE]:
+                yield address + at, page

@@ -1,0 +1,152 @@
+"""Sealed memory, in processes of one thread: what forks share again, and that nothing of theirs is lost."""
+
+import subprocess
+import sys
+
+import pytest
+
+PREAMBLE = """
+import fcntl, gc, json, os, signal, socket, sys
+from pathlib import Path
+from protos import sealed
+
+ballast = [[number, str(number)] for number in range(20000)]  # a dict would number its changes
+gc.collect()
+gc.freeze()
+memory = sealed.seal()
+
+def own():
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+def work():
+    return [json.dumps(each) for each in ballast]
+
+def in_fork(body):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, json.dumps(body()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    said = b""
+    while more := os.read(reader, 65536):
+        said += more
+    assert os.waitpid(pid, 0)[1] == 0, "the fork died"
+    return json.loads(said)
+"""
+
+
+def run(script: str) -> None:
+    words = [sys.executable, "-c", PREAMBLE + script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_touched_pages_are_shared_again() -> None:
+    run("""
+def body():
+    for each in ballast:
+        hash(each[1])  # counts its references
+    before = own()
+    sealed.release(memory)
+    return before, own()
+before, after = in_fork(body)
+assert after < before / 2, (before, after)
+""")
+
+
+def test_what_forks_have_in_common_is_shared() -> None:
+    run("""
+def body():
+    for each in ballast:
+        each[0] = None
+    before = own()
+    sealed.release(memory)
+    return before, own()
+in_fork(body)
+assert fcntl.fcntl(memory.resting, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+before, after = in_fork(body)
+assert after < before / 2, (before, after)
+""")
+
+
+def test_memory_reads_the_same() -> None:
+    run("""
+def body():
+    mine = [os.urandom(100).hex() for _ in range(5000)]
+    for each in ballast[::7]:
+        each[1] = each[1] * 3
+    before = work()
+    for _ in range(20):
+        sealed.release(memory)
+        assert work() == before
+        mine.append("more")
+    assert len(mine) == 5020 and all(len(each) == 200 for each in mine[:5000])
+    ballast.clear()
+    gc.unfreeze()
+    gc.collect()
+    sealed.release(memory)
+    return [len(mine), [number for number in range(10)]]
+for _ in range(3):
+    assert in_fork(body) == [5020, list(range(10))]
+""")
+
+
+@pytest.mark.parametrize("failure", ["raise OSError", "os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_child_may_fail(failure: str) -> None:
+    run(f"""
+def fail(*_):
+    {failure}
+def body():
+    sealed._compare = fail
+    before = work()
+    descriptors = os.listdir("/proc/self/fd")
+    sealed.release(memory)
+    assert os.listdir("/proc/self/fd") == descriptors
+    return work() == before
+sys.stderr = open(os.devnull, "w")
+assert in_fork(body)
+""")
+
+
+def test_child_may_hang() -> None:
+    run("""
+def body():
+    sealed._PATIENCE = 1
+    sealed._compare = lambda *_: signal.pause()
+    before = work()
+    sealed.release(memory)
+    return work() == before
+assert in_fork(body)
+""")
+
+
+def test_signals_wait_for_it() -> None:
+    run("""
+def body():
+    heard = []
+    signal.signal(signal.SIGUSR1, lambda *_: heard.append("usr1"))
+    signal.signal(signal.SIGCHLD, lambda *_: heard.append("chld"))
+    compare = sealed._compare
+    def disturb(*arguments):
+        os.kill(os.getppid(), signal.SIGUSR1)
+        compare(*arguments)
+    sealed._compare = disturb
+    sealed.release(memory)
+    return sorted(heard)
+assert in_fork(body) == ["chld", "usr1"], "each once"
+""")
+
+
+def test_file_cannot_be_written() -> None:
+    run("""
+def body():
+    try:
+        os.pwrite(memory.warm, b"x", 0)
+    except PermissionError:
+        return "refused"
+assert in_fork(body) == "refused"
+""")
