@@ -6,7 +6,6 @@ docker-containerd is spawned before the heavy imports, so that both boot at once
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -14,11 +13,10 @@ from typing import Final
 from protos.errdefs import EngineError
 from services.dockerd import activation, config, lock, proxies, requirements
 from services.dockerd.config import Config
+from services.dockerd.notify import Teller
 from services.dockerd.remote import launch
 
 NAME: Final = "dockerd"
-READY_FD: Final = "DOCKERD_READY_FD"
-"""Environment: a descriptor that gets `ready` or `failed: <reason>`, one line. NOTIFY_SOCKET is honoured too."""
 
 
 def main() -> int:
@@ -33,7 +31,7 @@ def main() -> int:
             return _print(f"Docker version {config.VERSION}, build {config.BUILD}")
         if asked.validate:
             return _print("configuration OK")
-        return _run(asked.config, _teller())
+        return _run(asked.config, Teller())
     except (EngineError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,7 +48,7 @@ def _usage() -> str:
     return text()
 
 
-def _run(settings: Config, tell: Callable[[str], None]) -> int:
+def _run(settings: Config, tell: Teller) -> int:
     with ExitStack() as stack:
         try:
             _prepare(settings, stack)
@@ -95,31 +93,6 @@ def _seal() -> None:
         if descriptor > 2:
             with suppress(OSError):  # that of the directory, closed by then
                 os.set_inheritable(descriptor, False)
-
-
-def _teller() -> Callable[[str], None]:
-    """Who hears how it goes: the descriptor of its start alone, the service manager of its end too."""
-    descriptor = int(os.environ.pop(READY_FD, "-1"))
-    address = os.environ.pop("NOTIFY_SOCKET", "")
-
-    def tell(word: str) -> None:
-        nonlocal descriptor
-        if descriptor >= 0:
-            os.write(descriptor, word.replace("\n", " ").encode() + b"\n")
-            os.close(descriptor)
-            descriptor = -1
-        if address:
-            _notify(address, {"ready": "READY=1", "stopping": "STOPPING=1"}.get(word, f"STATUS={word}"))
-
-    return tell
-
-
-def _notify(address: str, text: str) -> None:
-    """systemd's sd_notify; that nobody listens any more changes nothing for us."""
-    import socket  # loaded by then
-
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 if __name__ == "__main__":

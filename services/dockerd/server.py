@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
 from services.dockerd.images.store import Images
 from services.dockerd.network.controller import Controller
+from services.dockerd.notify import Teller
 from services.dockerd.orphans import Orphans
 from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process
@@ -41,13 +42,15 @@ STOP: Final = 60
 """Seconds beyond the containers' own time that a stop may take before it dumps all stacks and ends by force."""
 
 
-async def run(config: Config, contained: Process | None, tell: Callable[[str], None]) -> int:
+async def run(config: Config, contained: Process | None, tell: Teller) -> int:
     """Serve until a signal; `contained` is the docker-containerd that `launch.begin` gave. The exit code."""
     # While a thread loads the application, the loop is not to wait for its turn.
     sys.setswitchinterval(0.0005)
     logs.configure("debug" if config.debug else config.log_level, config.log_format)
     stop = _signals()
     forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
+    faulthandler.enable()  # the watchdog's SIGABRT says where we hang
+    living = asyncio.ensure_future(tell.live())
     try:
         async with serve(config, contained):
             tell("ready")
@@ -61,6 +64,7 @@ async def run(config: Config, contained: Process | None, tell: Callable[[str], N
         log.critical("failed to start daemon: %s", error)
         return 1
     finally:
+        living.cancel()
         faulthandler.cancel_dump_traceback_later()
         forget()
     return 0

@@ -1,0 +1,93 @@
+"""The units of deploy/systemd under a real systemd: activation, readiness, the watchdog, what outlives a restart."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import image
+from tests.harness import systemd
+from tests.harness.systemd import Machine
+from tests.harness.wait import until
+
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+pytestmark = [
+    pytest.mark.ours,
+    pytest.mark.skipif(not systemd.PROGRAM.exists(), reason="systemd is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    files = {f"/etc/systemd/system/{name}": (UNITS / name).read_text() for name in ("docker.service", "docker.socket")}
+    short = "[Unit]\nStartLimitBurst=0\n[Service]\nWatchdogSec=3\nRestartSec=100ms\n"
+    files["/etc/systemd/system/docker.service.d/short.conf"] = short
+    files["/opt/dockerd/bin"] = f"-> {Path(sys.executable).parent}"
+    files["/etc/docker/daemon.json"] = '{"labels": ["by=systemd"]}'
+    with Machine(files, ("docker.socket",)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def box(machine: Machine) -> Iterator[str]:
+    machine.ok("docker", "load", "-q", stdin=image.archive())
+    machine.ok("docker", "run", "-d", "--stop-timeout=1", "--name", "box", "busybox", "sleep", "600")
+    yield "box"
+    machine.ok("docker", "rm", "-f", "box")
+
+
+def running(machine: Machine) -> bool:
+    return machine.show("docker.service", "ActiveState") == "active"
+
+
+def pid_of(machine: Machine, container: str) -> str:
+    return machine.ok("docker", "inspect", "-f", "{{.State.Status}} {{.State.Pid}}", container)
+
+
+def test_the_first_client_starts_it(machine: Machine) -> None:
+    assert machine.show("docker.service", "ActiveState") == "inactive"
+    assert machine.ok("stat", "-c", "%U %G %a", "/run/docker.sock") == "root docker 660"
+    assert machine.ok("docker", "info", "-f", "{{.Labels}}") == "[by=systemd]"
+    assert running(machine)
+    assert machine.ok("cat", f"/proc/{machine.show('docker.service', 'MainPID')}/comm") == "dockerd"
+
+
+def test_a_killed_daemon_is_started_again(machine: Machine, box: str) -> None:
+    before = machine.show("docker.service", "MainPID")
+    lives = pid_of(machine, box)
+    assert lives.startswith("running")
+    machine.ok("systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker.service")
+    until(lambda: running(machine) and machine.show("docker.service", "MainPID") != before, "systemd restarts it", 30)
+    assert pid_of(machine, box) == lives
+
+
+def test_a_stuck_daemon_is_started_again(machine: Machine, box: str) -> None:
+    before = machine.show("docker.service", "MainPID")
+    lives = pid_of(machine, box)
+    machine.ok("kill", f"-{signal.SIGSTOP}", before)
+    until(lambda: running(machine) and machine.show("docker.service", "MainPID") != before, "the watchdog bites", 40)
+    assert pid_of(machine, box) == lives
+    assert "Watchdog timeout" in machine.journal()
+
+
+def test_a_waiting_daemon_is_left_alone(machine: Machine) -> None:
+    machine.ok("docker", "version")
+    before = machine.show("docker.service", "WatchdogTimestampMonotonic")
+    until(lambda: machine.show("docker.service", "WatchdogTimestampMonotonic") != before, "it shows signs of life")
+
+
+def test_a_reload_is_survived(machine: Machine) -> None:
+    before = machine.show("docker.service", "MainPID")
+    machine.ok("systemctl", "reload", "docker.service")
+    assert running(machine) and machine.show("docker.service", "MainPID") == before
+    assert machine.ok("docker", "version", "-f", "{{.Server.Os}}") == "linux"
+
+
+def test_a_stop_stops_containers_and_leaves_the_socket(machine: Machine, box: str) -> None:
+    machine.ok("systemctl", "stop", "docker.service")
+    assert machine.show("docker.service", "Result") == "success"
+    assert machine.show("docker.socket", "ActiveState") == "active"
+    assert pid_of(machine, box) == "exited 0"  # which has started it again
+    assert running(machine)

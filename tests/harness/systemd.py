@@ -1,0 +1,142 @@
+"""Debian's systemd as process 1 of a machine within this one: own namespaces, own control groups, `/` as an overlay.
+
+Nothing of it reaches the machine itself: of systemd's own units only the journal is started.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from tests.harness.wait import until
+
+PROGRAM = Path("/lib/systemd/systemd")
+PLACES = "/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin"
+
+SCRIPT = r"""
+set -e
+root=$1/root
+mount -t tmpfs -o mode=755 tmpfs $1
+mkdir $1/upper $1/work $root
+mount -t overlay -o lowerdir=/,upperdir=$1/upper,workdir=$1/work overlay $root
+mount -t proc proc $root/proc
+mount -t sysfs sysfs $root/sys
+while read type options target; do
+    [ $target = /sys/fs/cgroup ] || mountpoint -q $root/sys/fs/cgroup || mount -t tmpfs tmpfs $root/sys/fs/cgroup
+    mkdir -p $root$target
+    mount -t $type -o $options $type $root$target
+done <$1.cgroups
+mount --rbind /dev $root/dev
+for place in run tmp var/lib/docker; do mkdir -p $root/$place; mount -t tmpfs tmpfs $root/$place; done
+cd $root
+rm -rf etc/systemd/system usr/lib/systemd/system/*.target.wants usr/lib/systemd/system-generators
+cp -a $2/. .
+mkdir .old
+pivot_root . .old
+umount -l /.old
+exec env -i container=test PATH=$3 /lib/systemd/systemd --system --unit=test.target
+"""
+
+
+class Machine:
+    """`files` by absolute path are laid over the root; `wanted` units are started at boot."""
+
+    def __init__(self, files: dict[str, str], wanted: tuple[str, ...]) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="e2e-", dir="/dev/shm"))
+        self.name = self.root.name
+        self.files = self.root.with_name(f"{self.name}.files")
+        target = f"[Unit]\nDescription=Test\nWants={' '.join(wanted)} systemd-journald.service\n"
+        for path, text in {**files, "/etc/systemd/system/test.target": target}.items():
+            place = self.files / path.removeprefix("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if text.startswith("-> "):
+                place.symlink_to(text.removeprefix("-> "))
+            else:
+                place.write_text(text)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.init = 0
+
+    def __enter__(self) -> "Machine":
+        mounts = list(hierarchies())
+        listed = self.root.with_name(f"{self.name}.cgroups")
+        listed.write_text("".join(f"{kind} {options} {target}\n" for kind, options, target in mounts))
+        groups = [self.group(target) for _, _, target in mounts]
+        for group in groups:
+            group.mkdir()
+            for name in ("cpuset.cpus", "cpuset.mems"):  # v1: nobody may join a group without any
+                if (group / name).exists() and (group.parent / name).exists():
+                    (group / name).write_text((group.parent / name).read_text())
+
+        def join() -> None:
+            for group in groups:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+
+        words = ["unshare", "-m", "-p", "-f", "-C", "-i", "-n", "-u", "--kill-child", "--propagation", "private", "--"]
+        log = self.root.with_name(f"{self.name}.log").open("wb")
+        self.process = subprocess.Popen(
+            [*words, "sh", "-c", SCRIPT, "sh", self.root, self.files, PLACES], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, preexec_fn=join, start_new_session=True,
+        )
+        log.close()
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        self.init = int(until(children.read_text, "process 1 lives").split()[0])
+        until(lambda: self("systemctl", "is-active", "test.target").stdout == b"active\n", "systemd has booted", 30)
+        return self
+
+    def group(self, target: str) -> Path:
+        return Path(target) / self.name
+
+    def __call__(self, *words: str, stdin: bytes = b"", timeout: float = 60) -> "subprocess.CompletedProcess[bytes]":
+        """Runs a command within."""
+        command = ["nsenter", "-t", str(self.init), "-m", "-p", "-i", "-n", "-u", "-C", "--", *words]
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
+
+    def ok(self, *words: str, stdin: bytes = b"") -> str:
+        done = self(*words, stdin=stdin)
+        assert done.returncode == 0, f"{words}: {done.stdout!r} {done.stderr!r}\n{self.journal()}"
+        return done.stdout.decode().strip()
+
+    def show(self, unit: str, name: str) -> str:
+        return self.ok("systemctl", "show", "--value", "-p", name, unit)
+
+    def journal(self) -> str:
+        return self("journalctl", "--no-pager", "-n", "60", "-o", "cat").stdout.decode(errors="replace")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process:
+            self.process.kill()  # and with it, by --kill-child, process 1 and all that is within
+            self.process.wait(10)
+        for _, _, target in hierarchies():
+            until(functools.partial(empty, self.group(target)), "control groups are empty")
+        for path in self.root.parent.glob(f"{self.name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def hierarchies() -> Iterator[tuple[str, str, str]]:
+    """Type, mount options and place of each control group file system of this machine."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split()[:3]
+        target = before.split()[4]
+        if kind in ("cgroup", "cgroup2") and target.startswith("/sys/fs/cgroup"):
+            given = ",".join(word for word in options.split(",") if word not in ("rw", "ro"))
+            yield kind, f"none,{given}" if given.startswith("name=") else given or "rw", target
+
+
+def empty(group: Path) -> bool:
+    """Removes a group with all below; False while something lives there."""
+    if not group.exists():
+        return True
+    try:
+        for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+            path.rmdir()
+        group.rmdir()
+    except OSError:
+        return False
+    return True
