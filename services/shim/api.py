@@ -38,12 +38,20 @@ class Exit(Protocol):
     def at(self) -> int: ...
 
 
-class Processes(Protocol):
-    """What the service needs of a container; exec_id "" is its init."""
+class Container(Protocol):
+    """What the service needs of a container's life; exec_id "" is its init."""
 
     async def create(self, request: shim_pb2.CreateTaskRequest) -> int: ...
     async def start(self, exec_id: str) -> int: ...
     async def exec(self, request: shim_pb2.ExecProcessRequest) -> None: ...
+    async def wait(self, exec_id: str) -> Exit: ...
+    async def delete(self, exec_id: str) -> Exit: ...
+    def state(self, exec_id: str) -> shim_pb2.StateResponse: ...
+
+
+class Control(Protocol):
+    """What it needs while the container runs."""
+
     async def kill(self, exec_id: str, signal: int, everyone: bool) -> None: ...
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
@@ -52,9 +60,6 @@ class Processes(Protocol):
     async def update(self, resources: dict[str, Any]) -> None: ...
     async def stats(self) -> any_pb2.Any: ...
     async def pids(self) -> list[task_pb2.ProcessInfo]: ...
-    async def wait(self, exec_id: str) -> Exit: ...
-    async def delete(self, exec_id: str) -> Exit: ...
-    def state(self, exec_id: str) -> shim_pb2.StateResponse: ...
 
 
 def stamp(nanoseconds: int) -> timestamp_pb2.Timestamp:
@@ -69,13 +74,15 @@ class Service:
         self,
         loop: Loop,
         container_id: str,
-        processes: Processes,
+        container: Container,
+        control: Control,
         end: Callable[[], object],
         forsaken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._loop = loop
         self._id = container_id
-        self._processes = processes
+        self._container = container
+        self._control = control
         self._end = end
         self._forsaken = forsaken
         self._creating: Future[int] | None = None
@@ -120,7 +127,7 @@ class Service:
         if self.created:
             raise errdefs.AlreadyExists(f"task {request.id} already exists")
         self.created = True
-        self._creating = self._loop.spawn(self._processes.create(request))
+        self._creating = self._loop.spawn(self._container.create(request))
         try:
             pid = await self._creating
         except BaseException:
@@ -132,37 +139,37 @@ class Service:
 
     async def start(self, request: shim_pb2.StartRequest, call: Call) -> Message:
         self._mine(request.id)
-        return shim_pb2.StartResponse(pid=await self._processes.start(request.exec_id))
+        return shim_pb2.StartResponse(pid=await self._container.start(request.exec_id))
 
     async def exec(self, request: shim_pb2.ExecProcessRequest, call: Call) -> Message:
         self._mine(request.id)
-        await self._processes.exec(request)
+        await self._container.exec(request)
         return _EMPTY
 
     async def kill(self, request: shim_pb2.KillRequest, call: Call) -> Message:
         self._mine(request.id)
-        await self._processes.kill(request.exec_id, request.signal, request.all)
+        await self._control.kill(request.exec_id, request.signal, request.all)
         return _EMPTY
 
     async def pause(self, request: shim_pb2.PauseRequest, call: Call) -> Message:
         self._mine(request.id)
-        await self._processes.pause()
+        await self._control.pause()
         return _EMPTY
 
     async def resume(self, request: shim_pb2.ResumeRequest, call: Call) -> Message:
         self._mine(request.id)
-        await self._processes.resume()
+        await self._control.resume()
         return _EMPTY
 
     async def resize_pty(self, request: shim_pb2.ResizePtyRequest, call: Call) -> Message:
         self._mine(request.id)
-        await self._processes.resize(request.exec_id, request.width, request.height)
+        await self._control.resize(request.exec_id, request.width, request.height)
         return _EMPTY
 
     async def close_io(self, request: shim_pb2.CloseIORequest, call: Call) -> Message:
         self._mine(request.id)
         if request.stdin:
-            await self._processes.close_io(request.exec_id)
+            await self._control.close_io(request.exec_id)
         return _EMPTY
 
     async def update(self, request: shim_pb2.UpdateTaskRequest, call: Call) -> Message:
@@ -173,16 +180,16 @@ class Service:
             raise errdefs.InvalidArgument(f"resources are no JSON: {error}") from error
         if not isinstance(resources, dict):
             raise errdefs.InvalidArgument("resources must be a JSON object")
-        await self._processes.update(resources)
+        await self._control.update(resources)
         return _EMPTY
 
     async def stats(self, request: shim_pb2.StatsRequest, call: Call) -> Message:
         self._mine(request.id)
-        return shim_pb2.StatsResponse(stats=await self._processes.stats())
+        return shim_pb2.StatsResponse(stats=await self._control.stats())
 
     async def pids(self, request: shim_pb2.PidsRequest, call: Call) -> Message:
         self._mine(request.id)
-        return shim_pb2.PidsResponse(processes=await self._processes.pids())
+        return shim_pb2.PidsResponse(processes=await self._control.pids())
 
     async def wait(self, request: shim_pb2.WaitRequest, call: Call) -> Message:
         self._mine(request.id)
@@ -191,12 +198,12 @@ class Service:
 
     async def state(self, request: shim_pb2.StateRequest, call: Call) -> Message:
         self._mine(request.id)
-        state: Message = self._processes.state(request.exec_id)
+        state: Message = self._container.state(request.exec_id)
         return state
 
     async def delete(self, request: shim_pb2.DeleteRequest, call: Call) -> Message:
         self._mine(request.id)
-        ended = await self._processes.delete(request.exec_id)
+        ended = await self._container.delete(request.exec_id)
         if not request.exec_id:
             self.created = False
             self._loop.call_later(_FORGOTTEN, self.end_unless_used)
@@ -211,7 +218,7 @@ class Service:
             settled: Future[None] = Future()
             self._creating.when_done(lambda: settled.set(None))
             await settled
-        pid = self._processes.state("").pid if self.created else 0
+        pid = self._container.state("").pid if self.created else 0
         return shim_pb2.ConnectResponse(shim_pid=os.getpid(), task_pid=pid, version=VERSION)
 
     async def shutdown(self, request: shim_pb2.ShutdownRequest, call: Call) -> Message:
@@ -223,7 +230,7 @@ class Service:
 
     async def _outlive(self) -> None:
         """End with the last that could ask for the ended task."""
-        await self._processes.wait("")
+        await self._container.wait("")
         while self.created and not self._forsaken():
             await self._loop.sleep(_LOOK)
         if self.created:
@@ -252,7 +259,7 @@ class Service:
 
         call.on_cancel(give_up)
         if exec_id not in self._waits:
-            running = self._waits[exec_id] = self._loop.spawn(self._processes.wait(exec_id))
+            running = self._waits[exec_id] = self._loop.spawn(self._container.wait(exec_id))
             running.when_done(lambda: self._exited(exec_id, running))
         return await waiter
 

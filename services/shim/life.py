@@ -19,6 +19,7 @@ from protos.sealed import Sealed
 from services.shim.api import Service
 from services.shim.config import Config
 from services.shim.container import Container
+from services.shim.control import Control
 from services.shim.log import setup
 from services.shim.loop import Future, Loop
 from services.shim.publisher import Publisher
@@ -42,7 +43,8 @@ def serve(config: Config, listener: socket.socket, memory: Sealed | None = None)
     publisher = Publisher(loop, config.address, config.namespace)
     container = Container(loop, config.namespace, publisher.publish)
     ended: Future[None] = Future()
-    service = Service(loop, config.id, container, lambda: ended.set(None), _forsaken(config.bundle))
+    control = Control(loop, container)
+    service = Service(loop, config.id, container, control, lambda: ended.set(None), _forsaken(config.bundle))
     server = Server(loop, listener, service.methods(), Rest(loop, container, memory).disturbed)
     loop.call_later(_UNUSED, service.end_unless_used)
     log.debug("serving address=%s", listener.getsockname())
@@ -68,7 +70,7 @@ def _forsaken(bundle: Path) -> Callable[[], bool]:
 
 def _settle(loop: Loop, container: Container, publisher: Publisher) -> None:
     """Attached clients get their last bytes, containerd its last events."""
-    loop.run_until(loop.spawn(container.drained()))
+    loop.run_until(loop.spawn(container.processes.drained()))
     try:
         loop.run_until(loop.spawn(loop.timeout(_forever(publisher.drained()), _FLUSH)))
     except TimeoutError:

@@ -19,6 +19,7 @@ from protos.containerd.runtime.task.v3 import shim_pb2
 from protos.containerd.types import mount_pb2
 from protos.containerd.types.runc.options import oci_pb2
 from services.shim.container import Container
+from services.shim.control import Control
 from services.shim.loop import Loop
 
 log = logging.getLogger("rehearsal")
@@ -43,8 +44,8 @@ echo $! >"$file"
 class _Container(Container):
     async def _clear_away(self) -> None:
         """Never by its control group: that one is our own."""
-        await self._runtime.delete()
-        self._runtime.close()
+        await self.task.runtime.delete()
+        self.task.runtime.close()
 
 
 def play(directory: Path, busy: Callable[[], bool]) -> None:
@@ -79,6 +80,7 @@ def _play(directory: Path, bundle: Path) -> None:
 
 async def _live(loop: Loop, bundle: Path, runtime: Path, streams: Path) -> None:
     container = _Container(loop, "rehearsal", _unheard)
+    control = Control(loop, container)
     options = oci_pb2.Options(binary_name=str(runtime))
     uri = f"binary:///docker-containerd-shim?streams={streams}"
     rootfs = mount_pb2.Mount(type="tmpfs", source="rehearsal", options=["ro"])
@@ -88,11 +90,11 @@ async def _live(loop: Loop, bundle: Path, runtime: Path, streams: Path) -> None:
     waiting = loop.spawn(container.wait(""))
     await container.start("")
     container.state("")
-    await container.pids()
-    await container.kill("", signal.SIGKILL, False)
+    await control.pids()
+    await control.kill("", signal.SIGKILL, False)
     await waiting
     await container.delete("")
-    await container.drained()
+    await container.processes.drained()
 
 
 def _unheard(topic: str, event: Message) -> None:

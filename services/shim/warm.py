@@ -108,7 +108,8 @@ def run() -> None:
 
 def _live(loop: Loop, idle: socket.socket) -> None:
     """A shim's life: containerd's calls on one connection, the shim's events on another."""
-    service = Service(loop, _ID, _Processes(), lambda: None)
+    processes = _Processes()
+    service = Service(loop, _ID, processes, processes, lambda: None)
     methods = service.methods() | {
         "/containerd.services.events.v1.Events/Forward": Method(events_pb2.ForwardRequest, _taken),
     }

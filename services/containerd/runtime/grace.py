@@ -16,7 +16,7 @@ from typing import Final
 
 from services.containerd.runtime import cgroup
 
-_AGAIN: Final = 0.004
+_AGAIN: Final = 0.008
 """Seconds after which a move is repeated: the lock stays quick for about one grace period."""
 _LONGEST: Final = 0.2
 """Seconds a runtime is helped for; by then it is past that point, or held up by more than this."""

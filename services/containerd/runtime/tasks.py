@@ -111,8 +111,7 @@ class Tasks:
             await self._shims.cleared(*key)
             if before is not None:
                 self._shims.drop(before)
-            with self._grace.ahead():
-                return await self._create(namespace, container, request)
+            return await self._create(namespace, container, request)
         finally:
             self._starting.discard(key)
 
@@ -146,7 +145,8 @@ class Tasks:
             stdin=request.stdin, stdout=request.stdout, stderr=request.stderr,
             options=options if options.type_url else None,
         )
-        reply = await shim.call("Create", create, shim_pb2.CreateTaskResponse, _CREATE)
+        with self._grace.ahead():
+            reply = await shim.call("Create", create, shim_pb2.CreateTaskResponse, _CREATE)
         return reply.pid
 
     async def delete(self, namespace: str, container_id: str) -> Exit:

@@ -15,6 +15,7 @@ from protos.containerd.types.runc.options import oci_pb2
 from protos.containerd.types.task import task_pb2
 from protos.errdefs import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, Unknown
 from services.shim.container import Container
+from services.shim.control import Control
 from services.shim.loop import Loop
 from services.shim.process import record
 from services.shim.reaper import Exit, Reaper
@@ -30,6 +31,7 @@ class Shim:
         self.loop, self.path = loop, path
         self.events: list[tuple[str, Message]] = []
         self.container = Container(loop, "ns", lambda topic, event: self.events.append((topic, event)))
+        self.control = Control(loop, self.container)
 
     async def create(self, *args: str, **fields: Any) -> int:
         self.bundle = Bundle(self.path / "bundle", *args)
@@ -66,16 +68,16 @@ def shim(loop: Loop, reaper: Reaper, tmp_path: Path) -> Iterator[Shim]:
     shim = Shim(loop, tmp_path)
     yield shim
     if shim.container.pid:
-        loop.run_until(loop.spawn(end(shim.container)))
+        loop.run_until(loop.spawn(end(shim.container, shim.control)))
 
 
-async def end(container: Container) -> None:
+async def end(container: Container, control: Control) -> None:
     if container.state("").status not in (task_pb2.STOPPED, task_pb2.UNKNOWN):
-        await container.kill("", signal.SIGKILL, False)
+        await control.kill("", signal.SIGKILL, False)
         await container.wait("")
     if container.state("").status != task_pb2.UNKNOWN:
         await container.delete("")
-    await container.drained()
+    await container.processes.drained()
 
 
 def test_whole_life_is_published(shim: Shim, run: Run) -> None:
@@ -153,11 +155,11 @@ def test_kill_is_exact_about_who_is_there(shim: Shim, run: Run) -> None:
         await shim.create("sleep", "60")
         await shim.container.start("")
         with pytest.raises(NotFound):
-            await shim.container.kill("nobody", signal.SIGTERM, False)
-        await shim.container.kill("", signal.SIGTERM, False)
+            await shim.control.kill("nobody", signal.SIGTERM, False)
+        await shim.control.kill("", signal.SIGTERM, False)
         assert (await shim.container.wait("")).status == 128 + signal.SIGTERM
         with pytest.raises(NotFound, match="already finished"):
-            await shim.container.kill("", signal.SIGTERM, False)
+            await shim.control.kill("", signal.SIGTERM, False)
         assert shim.bundle.verbs()[:3] == ["create", "start", "kill"]  # a runtime we do not know is asked
 
     run(story())
@@ -167,15 +169,15 @@ def test_pause_and_resume(shim: Shim, run: Run) -> None:
     async def story() -> None:
         await shim.create("sleep", "60")
         await shim.container.start("")
-        await shim.container.pause()
+        await shim.control.pause()
         assert shim.container.state("").status == task_pb2.PAUSED
         with pytest.raises(FailedPrecondition, match="cannot pause a paused"):
-            await shim.container.pause()
-        await shim.container.resume()
+            await shim.control.pause()
+        await shim.control.resume()
         assert shim.container.state("").status == task_pb2.RUNNING
         shim.bundle.fail("pause", "no freezer")
         with pytest.raises(Unknown, match="no freezer"):
-            await shim.container.pause()
+            await shim.control.pause()
         assert shim.container.state("").status == task_pb2.RUNNING
         assert shim.topics() == ["create", "start", "paused", "resumed"]
 
@@ -185,7 +187,7 @@ def test_pause_and_resume(shim: Shim, run: Run) -> None:
 def test_update_passes_the_document(shim: Shim, run: Run) -> None:
     async def story() -> None:
         await shim.create("sleep", "60")
-        await shim.container.update({"memory": {"limit": 7}})
+        await shim.control.update({"memory": {"limit": 7}})
         assert json.loads((shim.bundle.root / "c1" / "resources").read_text()) == {"memory": {"limit": 7}}
 
     run(story())
@@ -289,7 +291,7 @@ def test_exits_of_execs_are_told_before_inits(shim: Shim, run: Run) -> None:
             await shim.exec(name, "sleep", "60")
             await shim.container.start(name)
         for name in ("", "e1", "e2"):
-            await shim.container.kill(name, signal.SIGKILL, False)
+            await shim.control.kill(name, signal.SIGKILL, False)
         await shim.container.wait("")
         ids = [event.id for topic, event in shim.events if topic == "/tasks/exit"]  # type: ignore[attr-defined]
         assert (sorted(ids[:2]), ids[2]) == (["e1", "e2"], "c1")
@@ -304,11 +306,11 @@ def test_terminal_has_a_size(shim: Shim, run: Run) -> None:
     async def story() -> None:
         out = os.open(fifo := shim.fifo("out"), os.O_RDONLY | os.O_NONBLOCK)
         await shim.create("stty", "size", stdout=fifo, terminal=True)
-        await shim.container.resize("", 101, 42)
+        await shim.control.resize("", 101, 42)
         await shim.container.start("")
         await shim.container.wait("")
         assert os.read(out, 100) == b"42 101\r\n"
-        await shim.container.resize("", 1, 1)  # too late, and no error
+        await shim.control.resize("", 1, 1)  # too late, and no error
         os.close(out)
 
     run(story())
@@ -322,12 +324,12 @@ def test_client_attached_before_the_start_gets_everything(shim: Shim, run: Run) 
         await shim.container.start("")
         client.socket.send(b"typed\n")
         assert await client.read(12) == b"first\ntyped\n"
-        await shim.container.close_io("")
+        await shim.control.close_io("")
         assert await client.rest() == b"last\n"
         client.close()
         assert (await shim.container.wait("")).status == 0
         await shim.container.delete("")
-        await shim.container.drained()
+        await shim.container.processes.drained()
         assert len((shim.path / "log").read_text().splitlines()) == 3
 
     run(story())
@@ -341,7 +343,7 @@ def test_delete_does_not_wait_for_a_slow_client(shim: Shim, run: Run) -> None:
         await shim.container.start("")
         await shim.container.wait("")
         await shim.container.delete("")
-        drained = shim.loop.spawn(shim.container.drained())
+        drained = shim.loop.spawn(shim.container.processes.drained())
         await readable(shim.loop, client.socket.fileno())
         assert not drained.done
         assert len(await client.rest()) == 900_000
@@ -357,19 +359,19 @@ def test_pids_name_their_execs(shim: Shim, run: Run) -> None:
         await shim.container.start("")
         await shim.exec("e1", "sleep", "60")
         pid = await shim.container.start("e1")
-        named = {each.pid: each.info.type_url for each in await shim.container.pids()}
+        named = {each.pid: each.info.type_url for each in await shim.control.pids()}
         assert named[pid].endswith("ProcessDetails")
         assert named[shim.container.pid] == ""
-        await shim.container.kill("e1", signal.SIGKILL, False)
+        await shim.control.kill("e1", signal.SIGKILL, False)
         await shim.container.wait("e1")
 
     run(story())
 
 
 def test_nothing_is_asked_of_what_is_not_there(shim: Shim, run: Run) -> None:
-    container = shim.container
-    for verb in (container.start(""), container.wait(""), container.delete(""), container.pause(), container.stats()):
+    container, control = shim.container, shim.control
+    for verb in (container.start(""), container.wait(""), container.delete(""), control.pause(), control.stats()):
         with pytest.raises(NotFound):
             run(verb)
     assert (container.id, container.pid) == ("", 0)
-    run(container.drained())
+    run(container.processes.drained())

@@ -84,7 +84,7 @@ class Running:
         self.ended: Future[None] = Future()
         self.bundle_gone = False
         self.service = Service(
-            self.loop, ID, self.processes, lambda: self.ended.set(None), lambda: self.bundle_gone
+            self.loop, ID, self.processes, self.processes, lambda: self.ended.set(None), lambda: self.bundle_gone
         )
         self.server = Server(self.loop, self.listener, self.service.methods(), lambda: None)
         self.reader, self.writer = os.pipe()
