@@ -47,18 +47,18 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
     # While a thread loads the application, the loop is not to wait for its turn.
     sys.setswitchinterval(0.0005)
     logs.configure("debug" if config.debug else config.log_level, config.log_format)
-    stop = _signals()
+    stop, forced = _signals()
     forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
     faulthandler.enable()  # the watchdog's SIGABRT says where we hang
     living = asyncio.ensure_future(tell.live())
     try:
-        async with serve(config, contained):
+        async with serve(config, contained, forced) as engine:
             tell("ready")
             log.info("Daemon has completed initialization version=%s", VERSION)
             await stop.wait()
             log.info("stopping")
             tell("stopping")
-            _deadline(config)
+            _deadline(engine)
     except (EngineError, OSError) as error:
         tell(f"failed: {error}")
         log.critical("failed to start daemon: %s", error)
@@ -71,8 +71,8 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
 
 
 @asynccontextmanager
-async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engine]:
-    """The running engine; everything that was started is stopped in reverse."""
+async def serve(config: Config, contained: Process | None, forced: asyncio.Event) -> AsyncIterator[Engine]:
+    """The running engine; everything that was started is stopped in reverse, without patience once `forced` is set."""
     async with AsyncExitStack() as stack:
         # 1. docker-containerd, which has been booting beside our imports.
         supervisor = Supervisor(config, contained)
@@ -106,7 +106,7 @@ async def serve(config: Config, contained: Process | None) -> AsyncIterator[Engi
         engine.spawn(_settle(app), "settle")
         yield engine
         web.refuse()
-        await shutdown.shutdown(engine)
+        await shutdown.shutdown(engine, forced)
         cgroups.remove_parent()
 
 
@@ -181,25 +181,28 @@ async def _end_background(engine: Engine) -> None:
     await asyncio.gather(*engine.background, return_exceptions=True)
 
 
-def _signals() -> asyncio.Event:
-    """SIGTERM and SIGINT set the event, a second one ends at once."""
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """SIGTERM and SIGINT set the first event, a second one the second, and a third ends at once, as Docker's does."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, forced = asyncio.Event(), asyncio.Event()
 
     def ask(number: int) -> None:
-        if stop.is_set():
-            log.critical("second signal, ending at once: containers go on running")
+        if forced.is_set():
+            log.critical("third signal, ending without cleaning up: what still runs goes on running")
             os._exit(128 + number)
+        if stop.is_set():
+            log.warning("second signal: containers are killed now, a third ends the daemon without cleaning up")
+            forced.set()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number)
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading daemon.json is not implemented yet")
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    return stop
+    return stop, forced
 
 
-def _deadline(config: Config) -> None:
+def _deadline(engine: Engine) -> None:
     """A stop that hangs says where, and ends."""
-    if config.shutdown_timeout >= 0:
-        faulthandler.dump_traceback_later(config.shutdown_timeout + STOP, exit=True)
+    if (longest := shutdown.longest(engine)) is not None:
+        faulthandler.dump_traceback_later(longest + STOP, exit=True)

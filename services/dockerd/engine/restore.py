@@ -13,7 +13,7 @@ from typing import Final
 
 from protos import errdefs
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
-from services.dockerd.container import restart
+from services.dockerd.container import order, restart
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
 from services.dockerd.engine import exits, health, monitor, notify, remove, save, start, streams, tasks
@@ -24,7 +24,9 @@ log = logging.getLogger("restore")
 
 _LAYER: Final = re.compile("[0-9a-f]{64}$|skeleton ")
 """Keys of the writable snapshots that dockerd makes: a container's, and that of a skeleton being made."""
-REBOOTED = 255
+_AT_ONCE: Final = 8
+"""Containers that are started at the same time."""
+REBOOTED: Final = 255
 """Exit code of what ran when the machine went down."""
 
 
@@ -111,21 +113,43 @@ async def _finish_removal(engine: Engine, container_id: str) -> None:
 
 
 async def resume(engine: Engine) -> None:
-    """Apply restart policies and `--rm` to what does not run. Once the listeners are open."""
-    work = [_resume(engine, each) for each in engine.containers if not each.state.running]
-    await asyncio.gather(*work)
+    """Apply `--rm` and restart policies to what does not run, several at a time. Once the listeners are open."""
+    idle = [each for each in engine.containers if not each.state.running]
+    leaving = [each for each in idle if each.state.status is Status.DEAD or (
+        each.host.AutoRemove and each.state.status is Status.EXITED)]
+    chosen = {each.id: each for each in idle if each not in leaving and _again(each)}
+    first = order.before({each.id: each.host for each in chosen.values()}, lambda name: _id(engine, name))
+    done = {each: asyncio.Event() for each in chosen}
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def start_again(container: Container) -> None:
+        try:
+            for other in first[container.id]:
+                await done[other].wait()
+            async with turn:
+                await _start(engine, container)
+        finally:
+            done[container.id].set()
+
+    await asyncio.gather(*(remove.quietly(engine, each) for each in leaving), *map(start_again, chosen.values()))
 
 
-async def _resume(engine: Engine, container: Container) -> None:
-    status = container.state.status
-    if status is Status.DEAD or (container.host.AutoRemove and status is Status.EXITED):
-        await remove.quietly(engine, container)
-        return
-    again = restart.at_start(
+def _id(engine: Engine, name: str) -> str | None:
+    try:
+        found = engine.containers.find(name)
+    except errdefs.InvalidArgument:  # the beginning of several ids
+        return None
+    return found.id if found else None
+
+
+def _again(container: Container) -> bool:
+    wanted = restart.at_start(
         container.host.RestartPolicy, was_running=container.was_active, code=container.state.exit_code,
         restarts=container.restart_count, stopped_by_user=container.manually_stopped)
-    if not again or not container.started_before or container.retry:
-        return
+    return wanted and container.started_before and container.retry is None and not container.unreadable
+
+
+async def _start(engine: Engine, container: Container) -> None:
     async with container.lock:
         if container.state.active:
             return
