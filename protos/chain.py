@@ -7,12 +7,13 @@ cache of the interpreter changes. What the functions return is not to be known.
 import ctypes
 import mmap
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Final
 
 _SLOT: Final = 16 << 10
 """Bytes for a ucontext_t, and for the stack of one call: signals, which need more, are held back."""
+_MASK: Final = 128
+"""Bytes of a sigset_t."""
 _libc: Final = ctypes.PyDLL(None)
 
 Call = tuple[str, tuple[int, ...]]
@@ -32,7 +33,7 @@ class Room:
     """Memory for a chain of `calls` and `more` bytes: a shared mapping of its own, that forks write to as well."""
 
     def __init__(self, calls: int, more: int = 0) -> None:
-        self._memory = mmap.mmap(-1, (calls + 1) * 2 * _SLOT + more)
+        self._memory = mmap.mmap(-1, (calls + 1) * 2 * _SLOT + 2 * _MASK + more)
         self._free = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
 
     def take(self, size: int) -> int:
@@ -47,25 +48,35 @@ def available() -> bool:
     return all(hasattr(_libc, each) for each in ("getcontext", "makecontext", "swapcontext"))
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """No signal arrives meanwhile: its handler would run in the midst of a chain."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class Quiet:
+    """No signal arrives from its making to `end`: a handler would run in the midst of a chain.
+
+    By C's own calls, since those of the module `signal` make an enumeration's member of every signal.
+    """
+
+    def __init__(self, room: Room) -> None:
+        every, self._before = room.take(_MASK), ctypes.c_void_p(room.take(_MASK))
+        ctypes.memset(every, 0xFF, _MASK)
+        _libc.pthread_sigmask(int(signal.SIG_BLOCK), ctypes.c_void_p(every), self._before)
+
+    def end(self) -> None:
+        _libc.pthread_sigmask(int(signal.SIG_SETMASK), self._before, None)
 
 
-def run(calls: list[Call], room: Room) -> None:
-    """To be called `undisturbed`."""
-    back = following = _context(room, 0)
-    for function, arguments in reversed(calls):
-        context = _context(room, following)
-        code = ctypes.cast(_libc[function], ctypes.c_void_p)
-        _libc.makecontext(ctypes.c_void_p(context), code, len(arguments), *map(ctypes.c_ulong, arguments))
-        following = context
-    _libc.swapcontext(ctypes.c_void_p(back), ctypes.c_void_p(following))
+class Chain:
+    """To be run once, while there is `Quiet`; `room` has to be kept until then."""
+
+    def __init__(self, calls: Iterable[Call], room: Room) -> None:
+        back = following = _context(room, 0)
+        for function, arguments in reversed(list(calls)):
+            context = _context(room, following)
+            code = ctypes.cast(_libc[function], ctypes.c_void_p)
+            _libc.makecontext(ctypes.c_void_p(context), code, len(arguments), *map(ctypes.c_ulong, arguments))
+            following = context
+        self._back, self._first = ctypes.c_void_p(back), ctypes.c_void_p(following)
+
+    def run(self) -> None:
+        _libc.swapcontext(self._back, self._first)
 
 
 def _context(room: Room, link: int) -> int:

@@ -34,10 +34,14 @@ _VECTOR: Final = 16
 _RUNS_SIZE: Final = _RUNS * _READS * _VECTOR
 _PATIENCE: Final = 5
 """Seconds that the comparing child may take."""
+_SYS_CLONE3: Final = 435  # on every architecture
+_WALL: Final = 0x40000000
 _MAP_FIXED: Final = 0x10
 _MAPPED: Final = mmap.MAP_PRIVATE | _MAP_FIXED
 _WRITABLE: Final = mmap.PROT_READ | mmap.PROT_WRITE
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+_libc: Final = ctypes.PyDLL(None, use_errno=True)
 
 
 class Sealed(NamedTuple):
@@ -106,54 +110,94 @@ def _move(mappings: list[Mapping], fd: int) -> None:
         offset += each.length
     os.posix_fallocate(fd, 0, offset)  # here it may fail, in the chain it may not
     room = chain.Room(len(copies + places))
-    with chain.undisturbed():
-        chain.run(copies + places, room)
+    quiet = chain.Quiet(room)
+    chain.Chain(copies + places, room).run()
+    quiet.end()
+
+
+def settle(memory: Sealed) -> bool:
+    """Share with the forks that rest. False where there is none yet, and it is to be tried again."""
+    rested = _is_sealed(memory.resting)
+    if rested:
+        with suppress(OSError):
+            release(memory)
+    return rested
+
+
+def _is_sealed(fd: int) -> bool:
+    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE)
 
 
 # in a fork
 
 
 def release(memory: Sealed) -> None:
-    """Let go of copied pages that equal those of a file.
+    """Let go of copied pages that equal those of a file. OSError where there is no child to compare them.
 
-    A child compares them while we wait in the chain, leaves the contents of those that differ in `scratch` and their
-    addresses in `runs`, and says that it is done by sending the file. The chain maps it by the number that it arrives
-    under, and reads back what differs: without a child's word there is no such number, and nothing happens.
+    Hardly anything is done after the chain: each object touched then makes a page differ again.
     """
+    room, quiet, links = _prepare(memory)
+    links.run()
+    quiet.end()
+    del links, quiet, room
+
+
+def _prepare(memory: Sealed) -> tuple[chain.Room, chain.Quiet, chain.Chain]:
+    """A chain that waits while a child compares.
+
+    The child leaves the contents of pages that differ in `scratch` and their addresses in `runs`, and says that it is
+    done by sending the file. The chain maps that by the number it arrives under, and reads back what differs: without
+    a child's word there is no such number, and nothing happens.
+    """
+    mappings = [each for each in _mappings() if each.sealed]
+    room = chain.Room(2 + len(mappings) + _READS + 5, _RUNS_SIZE + 1024)
+    runs, message = room.take(_RUNS_SIZE), room.take(1024)
+    channel, theirs = _channel()
+    scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
+    quiet = chain.Quiet(room)
+    try:
+        parent = os.getpid()
+        child = _fork()
+        if child == 0:
+            os.close(channel)
+            _be_child(f"/proc/{parent}/mem", mappings, memory, theirs, scratch, runs)
+    except BaseException:
+        for each in (channel, theirs, scratch):
+            os.close(each)
+        quiet.end()
+        raise
+    os.close(theirs)  # so that a child's end is seen
+    arrived = os.dup(scratch)
+    os.close(arrived)
+    return room, quiet, chain.Chain([
+        ("write", (channel, message, 1)),
+        ("recvmsg", (channel, _header(message), socket.MSG_CMSG_CLOEXEC)),
+        *(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, arrived, each.offset)) for each in mappings),
+        *(("readv", (scratch, runs + number * _RUNS * _VECTOR, _RUNS)) for number in range(_READS)),
+        ("kill", (child, signal.SIGKILL)),
+        ("waitpid", (child, 0, _WALL)),
+        *(("close", (each,)) for each in (arrived, scratch, channel)),
+    ], room)
+
+
+def _channel() -> tuple[int, int]:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PATIENCE, 0))
-    scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
-    try:
-        _exchange(memory, ours, theirs, scratch)
-    finally:
-        os.close(scratch)
-        ours.close()
-        theirs.close()
+    return ours.detach(), theirs.detach()
 
 
-def _exchange(memory: Sealed, ours: socket.socket, theirs: socket.socket, scratch: int) -> None:
-    mappings = [each for each in _mappings() if each.sealed]
-    room = chain.Room(2 + len(mappings) + _READS, _RUNS_SIZE + 1024)
-    runs, message = room.take(_RUNS_SIZE), room.take(1024)
-    with chain.undisturbed():
-        parent = os.getpid()
-        child = os.fork()
-        if child == 0:
-            _be_child(f"/proc/{parent}/mem", mappings, memory, theirs, scratch, runs)
-        theirs.close()  # so that a child's end is seen
-        arrived = os.dup(scratch)
-        os.close(arrived)
-        calls: list[chain.Call] = [
-            ("write", (ours.fileno(), message, 1)),
-            ("recvmsg", (ours.fileno(), _header(message), socket.MSG_CMSG_CLOEXEC)),
-            *(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, arrived, each.offset)) for each in mappings),
-            *(("readv", (scratch, runs + number * _RUNS * _VECTOR, _RUNS)) for number in range(_READS)),
-        ]
-        chain.run(calls, room)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    with suppress(OSError):  # it did not arrive
-        os.close(arrived)
+def _fork() -> int:
+    """A child whose end is no signal, and no business of those who wait for any child."""
+    arguments = (ctypes.c_uint64 * 8)()
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = int(_libc.syscall(_SYS_CLONE3, ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments))))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), "clone3")
+    return pid
 
 
 def _header(room: int) -> int:
@@ -165,23 +209,24 @@ def _header(room: int) -> int:
 
 
 def _be_child(
-    path: str, mappings: list[Mapping], memory: Sealed, channel: socket.socket, scratch: int, runs: int
+    path: str, mappings: list[Mapping], memory: Sealed, channel: int, scratch: int, runs: int
 ) -> NoReturn:
     try:
-        channel.recv(1)  # from now on it stands still
+        os.read(channel, 1)  # from now on it stands still
         with Path(path).open("rb", buffering=0) as file:
             source = file.fileno()
             reference = memory.resting if _rested(source, mappings, memory.resting) else memory.warm
             _compare(source, mappings, reference, scratch, runs)
         os.lseek(scratch, 0, os.SEEK_SET)
-        socket.send_fds(channel, [b"\0"], [reference])
+        with socket.socket(fileno=channel) as sock:
+            socket.send_fds(sock, [b"\0"], [reference])
     finally:
         os._exit(0)
 
 
 def _rested(source: int, mappings: list[Mapping], resting: int) -> bool:
     """Whether there is a second file: that of another, or ours from now on."""
-    if fcntl.fcntl(resting, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE:
+    if _is_sealed(resting):
         return True
     try:
         fcntl.lockf(resting, fcntl.LOCK_EX | fcntl.LOCK_NB)

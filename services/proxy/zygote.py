@@ -16,18 +16,23 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Final
 
-from protos import stacks
+from protos import sealed, stacks
 from protos.binding import Binding, spell
 from services.proxy import linux
 from services.proxy.control import Control
-from services.proxy.loop import Loop
+from services.proxy.loop import Loop, report
 from services.proxy.proxy import Proxy
 
 CHANNEL: Final = 0
 LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
+REST: Final = 1.0
+"""Seconds after its start in which a proxy gives back the memory that it shares with others."""
+SETTLE: Final = 3000
+"""Milliseconds after a request in which the proxy it made is at rest."""
 RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -60,7 +65,12 @@ def main(directory: str = "") -> int:
     poll.register(CHANNEL, select.POLLIN)
     child = linux.Title()
     warm_up()
-    while not poll.poll()[0][1] & select.POLLHUP:
+    memory = seal()
+    apart, forked = memory is not None, False
+    while not (events := poll.poll(SETTLE if apart and forked else None)) or not events[0][1] & select.POLLHUP:
+        if memory and not events:
+            apart, forked = not sealed.settle(memory), False
+            continue
         reader, writer = os.pipe()
         try:
             pid = linux.clone_to_parent()
@@ -70,10 +80,11 @@ def main(directory: str = "") -> int:
         else:
             if pid == 0:
                 os.close(reader)
-                become(channel, writer, null, child)
+                become(channel, writer, null, child, memory)
         os.close(writer)
         os.read(reader, 1)  # ends when the child has read its request
         os.close(reader)
+        forked = True
     return 0
 
 
@@ -95,7 +106,9 @@ def receive(channel: socket.socket) -> Spawn:
     return spawn
 
 
-def become(channel: socket.socket, writer: int, null: int, title: linux.Title) -> None:
+def become(
+    channel: socket.socket, writer: int, null: int, title: linux.Title, memory: sealed.Sealed | None
+) -> None:
     """Be the proxy, without dockerd's terminal or log, which may end before it. Does not return."""
     status = 1
     try:
@@ -111,10 +124,26 @@ def become(channel: socket.socket, writer: int, null: int, title: linux.Title) -
         channel.send(b"%d" % os.getpid())
         for descriptor in (CHANNEL, 1, 2):
             os.dup2(null, descriptor)
+        if memory:
+            loop.later(REST, lambda: rest(memory))
         loop.run()
         status = 0
     finally:
         os._exit(status)
+
+
+def seal() -> sealed.Sealed | None:
+    """None where the kernel or the C library cannot do it: proxies are larger then."""
+    try:
+        return sealed.seal()
+    except OSError as error:
+        report(f"memory is not sealed: {error}")
+        return None
+
+
+def rest(memory: sealed.Sealed) -> None:
+    with suppress(OSError):  # it costs memory and nothing else
+        sealed.release(memory)
 
 
 def arguments(spawn: Spawn) -> list[str]:

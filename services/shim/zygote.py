@@ -27,6 +27,8 @@ log = logging.getLogger("zygote")
 
 _IDLE: Final = 1.0
 """Seconds without a request after which there is time to rehearse."""
+_REST: Final = 3.0
+"""Seconds after a request in which the shim it made is at rest."""
 _LIMIT: Final = 1 << 16
 
 
@@ -48,14 +50,10 @@ def main(channel: socket.socket, directory: Path) -> int:
         if not _asked(channel, _IDLE):
             rehearsal.play(directory, lambda: _asked(channel, 0))
             _settle()
-        memory = _seal()
-        while True:
-            data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
-            if not data:
-                return 0
-            channel.send(json.dumps(_serve(data, descriptors, channel, memory)).encode())
+        _serve_all(channel, _seal())
     except BrokenPipeError:
-        return 0
+        pass
+    return 0
 
 
 def _asked(channel: socket.socket, seconds: float) -> bool:
@@ -75,6 +73,17 @@ def _seal() -> sealed.Sealed | None:
     except OSError as error:
         log.info("memory is not sealed error=%s", error)
         return None
+
+
+def _serve_all(channel: socket.socket, memory: sealed.Sealed | None) -> None:
+    apart = memory is not None
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
+        if not data:
+            return
+        channel.send(json.dumps(_serve(data, descriptors, channel, memory)).encode())
+        if apart and memory and not _asked(channel, _REST):
+            apart = not sealed.settle(memory)
 
 
 def _serve(data: bytes, descriptors: list[int], channel: socket.socket, memory: sealed.Sealed | None) -> dict[str, Any]:
