@@ -31,7 +31,7 @@ LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
 REST: Final = 1.0
 """Seconds after its start in which a proxy gives back the memory that it shares with others."""
-SETTLE: Final = 3000
+SETTLE: Final = 2000
 """Milliseconds after a request in which the proxy it made is at rest."""
 RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,31 +61,37 @@ def main(directory: str = "") -> int:
     stacks.on_request(f"{directory}/zygote.stacks.log" if directory else "")
     channel = socket.socket(fileno=CHANNEL)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    poll = select.poll()
-    poll.register(CHANNEL, select.POLLIN)
     child = linux.Title()
     warm_up()
-    memory = seal()
-    apart, forked = memory is not None, False
-    while not (events := poll.poll(SETTLE if apart and forked else None)) or not events[0][1] & select.POLLHUP:
-        if memory and not events:
-            apart, forked = not sealed.settle(memory), False
-            continue
-        reader, writer = os.pipe()
-        try:
-            pid = linux.clone_to_parent()
-        except OSError as error:
-            receive(channel)
-            channel.send(f"docker-proxy: clone: {error.strerror}".encode())
-        else:
-            if pid == 0:
-                os.close(reader)
-                become(channel, writer, null, child, memory)
-        os.close(writer)
-        os.read(reader, 1)  # ends when the child has read its request
-        os.close(reader)
-        forked = True
+    serve(channel, null, child)
     return 0
+
+
+def serve(channel: socket.socket, null: int, child: linux.Title) -> None:
+    poll = select.poll()
+    poll.register(CHANNEL, select.POLLIN)
+    memory = seal()
+    apart = memory is not None
+    while not poll.poll()[0][1] & select.POLLHUP:
+        fork(channel, null, child, memory)
+        if apart and memory and not poll.poll(SETTLE):
+            apart = not sealed.settle(memory)
+
+
+def fork(channel: socket.socket, null: int, child: linux.Title, memory: sealed.Sealed | None) -> None:
+    reader, writer = os.pipe()
+    try:
+        pid = linux.clone_to_parent()
+    except OSError as error:
+        receive(channel)
+        channel.send(f"docker-proxy: clone: {error.strerror}".encode())
+    else:
+        if pid == 0:
+            os.close(reader)
+            become(channel, writer, null, child, memory)
+    os.close(writer)
+    os.read(reader, 1)  # ends when the child has read its request
+    os.close(reader)
 
 
 def receive(channel: socket.socket) -> Spawn:

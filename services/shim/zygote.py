@@ -27,7 +27,7 @@ log = logging.getLogger("zygote")
 
 _IDLE: Final = 1.0
 """Seconds without a request after which there is time to rehearse."""
-_REST: Final = 3.0
+_REST: Final = 2.0
 """Seconds after a request in which the shim it made is at rest."""
 _LIMIT: Final = 1 << 16
 

@@ -194,7 +194,7 @@ def test_many_listeners_come_in_parts(zygote: Zygote, server: socket.socket, tmp
         end(pid)
 
 
-def test_nothing_but_its_sockets_is_held(zygote: Zygote, server: socket.socket, tmp_path: Path) -> None:
+def test_nothing_but_sockets_and_shared_memory_is_held(zygote: Zygote, server: socket.socket, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         pid = zygote.spawn("c0ffee", tmp_path / "s", [(listener, server.getsockname()[1])])
     try:
@@ -202,8 +202,8 @@ def test_nothing_but_its_sockets_is_held(zygote: Zygote, server: socket.socket, 
             links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
             return sorted(link.partition(":")[0] for link in links)
 
-        want = ["/dev/null"] * 3 + ["anon_inode", "socket", "socket"]
-        until(lambda: [each for each in held() if each != "/dev/null"] == want[3:], "only sockets and an epoll")
+        want = ["/memfd", "/memfd", "anon_inode", "socket", "socket"]
+        until(lambda: [each for each in held() if each != "/dev/null"] == want, "only sockets, an epoll and memory")
         status = Path(f"/proc/{pid}/status").read_text()
         assert "SigBlk:\t0000000000000000" in status and "Threads:\t1\n" in status
     finally:
