@@ -78,7 +78,8 @@ class Launcher:
         return Exit(reply.pid, reply.exit_status, at)
 
     def _is_ours(self, program: Path) -> bool:
-        return program == self._ours
+        """Also the one of an earlier installation that is gone by now."""
+        return program == self._ours or (program.name == self._ours.name and not program.exists())
 
     # by the zygote
 
