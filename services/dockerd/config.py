@@ -38,6 +38,29 @@ class Runtime:
     type: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Runtime":
+        """As `runtimes` of daemon.json has it."""
+        return cls(
+            path=document.get("path", ""),
+            args=tuple(document.get("runtimeArgs") or ()),
+            type=document.get("runtimeType", ""),
+            options=document.get("options") or {},
+        )
+
+    @property
+    def program(self) -> str:
+        """The OCI runtime itself; "" where only its shim knows."""
+        if self.type and self.type != rules.RUNC_SHIM:
+            return ""
+        return str(self.path or self.options.get("BinaryName") or flags.STOCK_RUNTIME)
+
+    def to_json(self) -> dict[str, Any]:
+        named = {
+            "path": self.path, "runtimeArgs": list(self.args), "runtimeType": self.type, "options": dict(self.options),
+        }
+        return {name: value for name, value in named.items() if value}
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -135,6 +158,16 @@ class Config:
     def verifies(self) -> bool:
         """Whether clients must show a certificate of our authority: with TLS always, unless --tlsverify=false."""
         return self.secure and self.tlsverify is not False
+
+    @property
+    def level(self) -> str:
+        """The log level, as --debug may have lowered it."""
+        return "debug" if self.debug and self.log_level != "trace" else self.log_level
+
+    @property
+    def runtime(self) -> Runtime:
+        """The default one."""
+        return self.runtimes.get(self.default_runtime) or Runtime(type=self.default_runtime)
 
     @property
     def containerd_address(self) -> str:
@@ -279,7 +312,7 @@ _ZERO_IS_DEFAULT: Final = ("max_concurrent_downloads", "max_concurrent_uploads",
 
 def _frozen(option: Option, value: Any) -> Any:
     if option.key == "runtimes":
-        return {flags.STOCK_RUNTIME: Runtime("runc")} | {name: _runtime(each) for name, each in value.items()}
+        return {flags.STOCK_RUNTIME: Runtime("runc")} | {name: Runtime.from_json(each) for name, each in value.items()}
     if option.field == "data_root":
         return Path(value).resolve()
     if option.field in ("exec_root", "registry_config"):
@@ -294,12 +327,3 @@ def _frozen(option: Option, value: Any) -> Any:
 def _hosts(config: Config, given: bool) -> tuple[str, ...]:
     """Every address in full; with TLS the default is a port, as in Docker."""
     return tuple(str(hosts.parse(host, secure=config.secure)) for host in (config.hosts if given else ("",)))
-
-
-def _runtime(document: dict[str, Any]) -> Runtime:
-    return Runtime(
-        path=document.get("path", ""),
-        args=tuple(document.get("runtimeArgs") or ()),
-        type=document.get("runtimeType", ""),
-        options=document.get("options") or {},
-    )

@@ -195,9 +195,7 @@ def _runtime(name: str, config: Config) -> dict[str, Any]:
     found = config.runtimes.get(name)
     if found is None:
         return {"path": "runc"}
-    if found.type:
-        return {"runtimeType": found.type, "options": dict(found.options)}
-    return {"path": found.path} | ({"runtimeArgs": list(found.args)} if found.args else {})
+    return found.to_json()
 
 
 def _commit(program: Program) -> dict[str, str]:

@@ -47,7 +47,13 @@ def configure(level: str, style: str = "text") -> None:
     """Send all loggers to standard error as `text` or `json`; a reader that went away is not an error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Documents() if style == "json" else Lines())
-    logging.basicConfig(level=_LEVELS.get(level, level.upper()), handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
     logging.raiseExceptions = False
     for noisy in ("asyncio", "grpc", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """From `level` on, lines are written."""
+    logging.getLogger().setLevel(_LEVELS.get(level, level.upper()))

@@ -27,9 +27,9 @@ def check(config: Config) -> None:
 
 
 def _programs(config: Config) -> Iterator[str]:
-    runtime = config.runtimes[config.default_runtime]
-    if not runtime.type and not which(runtime.path or config.default_runtime):
-        yield f"OCI runtime {runtime.path}: apt-get install runc, or choose another by --default-runtime"
+    program = config.runtime.program
+    if program and not which(program):
+        yield f"OCI runtime {program}: apt-get install runc, or choose another by --default-runtime"
     if config.init and not init_program(config):
         yield "docker-init for --init: apt-get install tini, or give its place by --init-path"
     if config.iptables and config.bridge != "none" and not which("iptables-restore"):

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 
 MAX_SOCKET_PATH: Final = 107
 """Bytes of sun_path without its final zero."""
+RUNC_SHIM: Final = "io.containerd.runc.v2"
+RUNC_OPTIONS: Final[dict[str, tuple[str, type]]] = {
+    "BinaryName": ("binary_name", str), "Root": ("root", str), "SystemdCgroup": ("systemd_cgroup", bool),
+    "NoPivotRoot": ("no_pivot_root", bool), "NoNewKeyring": ("no_new_keyring", bool),
+}
+"""Of containerd.runc.v1.Options."""
+_SHIM_OPTIONS: Final[dict[str, tuple[str, type]]] = {
+    "TypeUrl": ("type_url", str), "ConfigPath": ("config_path", str), "ConfigBody": ("config_body", str),
+}
+"""Of runtimeoptions.v1.Options, which any other shim gets."""
 LEVELS: Final = ("panic", "fatal", "error", "warn", "info", "debug", "trace")
 
 
@@ -81,7 +91,19 @@ def _runtime(runtime: "Runtime") -> str:
         return "options cannot be used with a path runtime"
     if runtime.type and runtime.args:
         return "args cannot be used with a runtimeType runtime"
+    known = shim_options(runtime.type)
+    if unknown := sorted(runtime.options.keys() - known.keys()):
+        return f"options has no {', '.join(unknown)}: there are {', '.join(sorted(known))}"
+    for name, value in runtime.options.items():
+        kind = known[name][1]
+        if type(value) is not kind:
+            return f"options.{name} must be a {'boolean' if kind is bool else 'string'}"
     return ""
+
+
+def shim_options(kind: str) -> dict[str, tuple[str, type]]:
+    """The `options` of a runtime whose shim is of this type: by name the field of its message, and the value's type."""
+    return RUNC_OPTIONS if kind == RUNC_SHIM else _SHIM_OPTIONS
 
 
 def implicit(name: str) -> bool:

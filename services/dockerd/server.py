@@ -16,8 +16,8 @@ from protos import stacks
 from protos.errdefs import EngineError
 from services.dockerd import certificates, cgroups, hosts, requirements, rules
 from services.dockerd import log as logs
-from services.dockerd.config import VERSION, Config
-from services.dockerd.engine import assemble, monitor, restore, shutdown
+from services.dockerd.config import VERSION, Config, parse
+from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
 from services.dockerd.images.store import Images
@@ -46,13 +46,15 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
     """Serve until a signal; `contained` is the docker-containerd that `launch.begin` gave. The exit code."""
     # While a thread loads the application, the loop is not to wait for its turn.
     sys.setswitchinterval(0.0005)
-    logs.configure("debug" if config.debug else config.log_level, config.log_format)
+    logs.configure(config.level, config.log_format)
     stop, forced = _signals()
+    hangup = _hangup()
     forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
     faulthandler.enable()  # the watchdog's SIGABRT says where we hang
     living = asyncio.ensure_future(tell.live())
     try:
         async with serve(config, contained, forced) as engine:
+            engine.spawn(_reload(engine, hangup), "reload")
             tell("ready")
             log.info("Daemon has completed initialization version=%s", VERSION)
             await stop.wait()
@@ -197,9 +199,22 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number)
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading daemon.json is not implemented yet")
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     return stop, forced
+
+
+def _hangup() -> asyncio.Event:
+    """SIGHUP, which may come before there is anything to reload."""
+    hangup = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+    return hangup
+
+
+async def _reload(engine: Engine, hangup: asyncio.Event) -> None:
+    """Each SIGHUP reads flags and file again, as they were given at the start."""
+    while await hangup.wait():
+        hangup.clear()
+        reload.reload(engine, lambda: parse(sys.argv[1:]).config)
 
 
 def _deadline(engine: Engine) -> None:

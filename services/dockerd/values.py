@@ -5,7 +5,9 @@ from typing import Any, Final
 from services.dockerd import flags
 from services.dockerd.flags import Flag
 
-_NAMES: Final = {bool: "a boolean", int: "a number", str: "a string", list: "a list", dict: "an object"}
+_NAMES: Final = {
+    bool: "a boolean", int: "a number", float: "a fraction", str: "a string", list: "a list", dict: "an object",
+}
 _RUNTIME: Final[dict[str, type]] = {"path": str, "runtimeArgs": list, "runtimeType": str, "options": dict}
 
 
@@ -58,6 +60,6 @@ def _item(flag: Flag, value: Any) -> Any:
 
 def _typed(value: Any, kind: type, name: str = "") -> Any:
     if type(value) is not kind:
-        found = "null" if value is None else _NAMES.get(type(value), "a number")
+        found = "null" if value is None else _NAMES[type(value)]
         raise ValueError(f"{name}: expected {_NAMES[kind]}, got {found}".removeprefix(": "))
     return value

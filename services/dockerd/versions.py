@@ -51,8 +51,7 @@ async def containerd(client: Client) -> Program:
 
 async def runtime(config: Config) -> Program:
     """The default OCI runtime: `runc version 1.1.5`, `commit: v1.1.5-0-gf19387a6`."""
-    chosen = config.runtimes[config.default_runtime]
-    return await _ask(chosen.path or config.default_runtime) if not chosen.type else Program()
+    return await _ask(config.runtime.program) if config.runtime.program else Program()
 
 
 async def init(config: Config) -> Program:

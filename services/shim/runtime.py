@@ -157,7 +157,10 @@ class Runtime:
             else:
                 child = self._reaper.fork_exec(argv, stdio, None, prepare, said)
         except FileNotFoundError as error:
-            text = f'OCI runtime {verb} failed: exec: "{argv[0]}": executable file not found in $PATH'
+            reason = f"stat {argv[0]}: no such file or directory"
+            if "/" not in argv[0]:
+                reason = "executable file not found in $PATH"
+            text = f'OCI runtime {verb} failed: exec: "{argv[0]}": {reason}'
             raise RuntimeFailure(text, shlex.join(argv), 127, "") from error
         except OSError as error:
             text = f'OCI runtime {verb} failed: exec: "{argv[0]}": {(error.strerror or "").lower()}'

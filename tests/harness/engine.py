@@ -47,10 +47,13 @@ class Engine:
     """One daemon and all it started. `kill` and `start` again as often as a test likes; `close` leaves nothing."""
 
     def __init__(
-        self, *flags: str, reference: bool = REFERENCE, size: str = "", env: dict[str, str] | None = None
+        self, *flags: str, reference: bool = REFERENCE, size: str = "", env: dict[str, str] | None = None,
+        without: str = "",
     ) -> None:
+        """`without`: a mount that the daemon and all below it, in a mount namespace of their own, do not see."""
         self.reference = reference
         self.flags = list(flags)
+        self.without = without
         self.environment = dict(env or {})
         self.root = Path(tempfile.mkdtemp(prefix="e2e-", dir=ROOTS))
         self.name = self.root.name
@@ -90,6 +93,8 @@ class Engine:
             self.pidfile,
         ]
         words = [binary(self.reference), *map(str, places), "--cgroup-parent", f"/{self.name}", *self.flags, *flags]
+        if self.without:
+            words = ["unshare", "--mount", "sh", "-c", 'umount "$0" && exec "$@"', self.without, *words]
         return self.network.command(*words)
 
     def start(self, *flags: str, timeout: float = START) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.dockerd.config import Runtime
 from services.dockerd.container.restart import Backoff
 from services.dockerd.container.state import State
 from services.dockerd.schema.container import ContainerConfig, EndpointSettings, HostConfig
@@ -55,6 +56,8 @@ class Container:
     restart_count: int = 0
     started_before: bool = False
     manually_stopped: bool = False
+    runtime: Runtime | None = None
+    """What its runtime's name meant when it was last created or started: it keeps that should the name go."""
     boot_id: str = ""
     """Of the machine when it was last started; another one means that it cannot be running."""
     health: Health | None = None

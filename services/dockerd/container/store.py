@@ -18,6 +18,7 @@ import orjson
 from pydantic import ValidationError
 
 from protos import errdefs
+from services.dockerd.config import Runtime
 from services.dockerd.container import stamp, state
 from services.dockerd.container.container import Container, Health
 from services.dockerd.schema.container import ContainerConfig, EndpointSettings, HostConfig
@@ -115,6 +116,7 @@ def _config(container: Container) -> bytes:
         "HasBeenManuallyStopped": container.manually_stopped,
         "MountPoints": {point.destination: point.to_json() for point in container.mounts},
         "BootID": container.boot_id,
+        "RuntimeConfig": container.runtime and container.runtime.to_json(),
     }
     return orjson.dumps(document)
 
@@ -147,6 +149,7 @@ def _load(path: Path) -> Container:
         started_before=bool(document.get("HasBeenStartedBefore")),
         manually_stopped=bool(document.get("HasBeenManuallyStopped")),
         boot_id=str(document.get("BootID", "")),
+        runtime=Runtime.from_json(document["RuntimeConfig"]) if document.get("RuntimeConfig") else None,
         health=_health(document["State"].get("Health")),
         unreadable=unreadable,
     )

@@ -42,6 +42,7 @@ async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[
     warnings = verify.verify(config, host, systemd_cgroup=engine.defaults.systemd_cgroup)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
     container = _container(engine, config, host, image, networks)
+    runtimes.settle(engine, container)
     container.name = wanted or names.generate(engine.containers.taken)
     engine.containers.reserve(container.name, container.id)
     try:

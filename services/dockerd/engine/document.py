@@ -12,7 +12,7 @@ from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.dockerd import rootfs
 from services.dockerd.container.container import Container
-from services.dockerd.engine import shm, tasks
+from services.dockerd.engine import runtimes, shm, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.sandbox import Sandbox
 from services.dockerd.oci import apparmor, features, spec
@@ -35,8 +35,7 @@ async def build(
 
 async def _deeply_readonly(engine: Engine, container: Container, given: spec.SpecInput) -> spec.SpecInput:
     """A read-only bind is read-only with what is mounted beneath it, where the runtime can do that."""
-    name = container.host.Runtime or engine.config.default_runtime
-    able = await features.recursive_readonly(engine.config.runtimes[name].path or name)
+    able = await features.recursive_readonly(runtimes.chosen(engine, container).program)
     return replace(given, defaults=replace(given.defaults, recursive_readonly=able))
 
 

@@ -82,6 +82,7 @@ async def _create(engine: Engine, container: Container) -> None:
     points = await mounts.attach(engine.volumes, container.id, container.mounts)
     shm.make(container)
     spec = await document.build(engine, container, sandbox, points)
+    runtimes.settle(engine, container)
     runtime = runtimes.of(engine, container)
     if not container.rootfs:
         container.rootfs = await tasks.mounts(engine, container)

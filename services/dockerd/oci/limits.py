@@ -29,6 +29,8 @@ def adapt(host: HostConfig, *, shm_size: int, cgroupns_mode: str, ipc_mode: str 
         host.CgroupnsMode = "host" if host.Privileged and not v2 else default
     if host.OomKillDisable is None:
         host.OomKillDisable = False
+    if host.PidsLimit is not None and host.PidsLimit <= 0:
+        host.PidsLimit = None  # whatever asks for none; an update says so with 0
 
 
 def verify(resources: Resources, *, update: bool = False, kernel: Facts | None = None) -> list[str]:

@@ -90,13 +90,13 @@ def launch(config: Config) -> Process:
 
 def command(config: Config) -> list[str]:
     containerd = "containerd"
-    level = {"trace": "debug", "panic": "fatal"}.get(config.log_level, config.log_level)
+    level = {"trace": "debug", "panic": "fatal"}.get(config.level, config.level)
     return [
         program(),
         "--root", str(config.data_root / containerd),
         "--state", str(config.exec_root / containerd),
         "--address", config.containerd_address,
-        "--log-level", "debug" if config.debug else level,
+        "--log-level", level,
     ]
 
 

@@ -47,14 +47,16 @@ def test_file_fills_the_configuration(tmp_path: Path) -> None:
         "hosts": ["unix:///x"], "debug": True, "mtu": 1400, "log-opts": {"max-size": "1m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 9, "Soft": 8}}, "default-shm-size": "1g",
         "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "labels": ["a=b"],
-        "runtimes": {"kata": {"runtimeType": "io.containerd.kata.v2", "options": {"a": 1}}, "x": {"path": "/x"}},
+        "runtimes": {
+            "kata": {"runtimeType": "io.containerd.kata.v2", "options": {"ConfigPath": "/k"}}, "x": {"path": "/x"},
+        },
     })
     assert made.hosts == ("unix:///x",)
     assert made.default_ulimits == {"nofile": (8, 9)}
     assert made.default_shm_size == 1 << 30
     assert made.default_address_pools == (("10.0.0.0/8", 24),)
     assert made.log_opts == {"max-size": "1m", "max-file": "3"}
-    assert made.runtimes["kata"] == Runtime(type="io.containerd.kata.v2", options={"a": 1})
+    assert made.runtimes["kata"] == Runtime(type="io.containerd.kata.v2", options={"ConfigPath": "/k"})
 
 
 def test_option_given_twice_is_a_conflict(tmp_path: Path) -> None:
