@@ -90,18 +90,23 @@ def kill_wait(engine: Engine) -> float:
 def exec_api(engine: Engine) -> float:
     with containers(engine, 1, True, *SLEEP) as (one,), client(engine) as api:
         begin = time.perf_counter()
-        body = {"Cmd": ["true"], "AttachStdout": True}
-        exec_id = api.expect(201, "POST", f"/containers/{one}/exec", body)["Id"]
-        with client(engine) as stream:
-            stream._sock.sendall(
-                f"POST /v1.41/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}".encode()
-            )
-            while stream._sock.recv(65536):
-                pass
+        exec_id = execute(engine, api, one)
         elapsed = time.perf_counter() - begin
         assert api.expect(200, "GET", f"/exec/{exec_id}/json")["ExitCode"] == 0
         return elapsed
+
+
+def execute(engine: Engine, api: Client, container: str) -> str:
+    """Create an exec, start it attached, and see its end."""
+    exec_id = str(api.expect(201, "POST", f"/containers/{container}/exec", {"Cmd": ["true"], "AttachStdout": True})["Id"])
+    with client(engine) as stream:
+        stream._sock.sendall(
+            f"POST /v1.41/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}".encode()
+        )
+        while stream._sock.recv(65536):
+            pass
+    return exec_id
 
 
 def runc_exec(engine: Engine) -> float:

@@ -86,5 +86,5 @@ async def call(
         reply = await method(request, metadata=metadata(namespace, lease), timeout=timeout)
     except aio.AioRpcError as error:
         raise error_of(error) from error
-    log.debug("called method=%s ms=%.2f", getattr(method, "_method", b""), (time.perf_counter() - begin) * 1e3)
+    log.debug("called method=%s ms=%.2f", getattr(method, "_method", b"").decode(), (time.perf_counter() - begin) * 1e3)
     return reply
