@@ -98,7 +98,8 @@ def exec_api(engine: Engine) -> float:
 
 def execute(engine: Engine, api: Client, container: str) -> str:
     """Create an exec, start it attached, and see its end."""
-    exec_id = str(api.expect(201, "POST", f"/containers/{container}/exec", {"Cmd": ["true"], "AttachStdout": True})["Id"])
+    wanted = {"Cmd": ["true"], "AttachStdout": True}
+    exec_id = str(api.expect(201, "POST", f"/containers/{container}/exec", wanted)["Id"])
     with client(engine) as stream:
         stream._sock.sendall(
             f"POST /v1.41/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

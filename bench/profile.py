@@ -24,17 +24,24 @@ Times = dict[tuple[str, str], list[float]]
 """Milliseconds by hop and call."""
 
 _LINE: Final = re.compile(r"msg=(called|served|shim called|runtime) (?:method|verb)=(\S+) ms=([0-9.]+)$")
-_HOPS: Final = {"called": "dockerd calls", "served": "docker-containerd serves", "shim called": "docker-containerd calls",
-                "runtime": "the shim has the runtime do"}
+_HOPS: Final = {
+    "called": "dockerd calls", "served": "docker-containerd serves", "shim called": "docker-containerd calls",
+    "answered": "the shim serves", "runtime": "the shim runs the runtime's",
+}
+_CALLS: Final = ("Tasks/Create", "Task/Create", "create", "Tasks/Exec", "Task/Exec", "Tasks/Start", "Task/Start",
+                 "start", "exec")
+"""On the way of a start or of an exec, in their order."""
 
 
 def read(log: str) -> Times:
     times: Times = defaultdict(list)
     for line in log.splitlines():
         if found := _LINE.search(line):
-            hop = "the shim serves" if "logger=shim.rpc" in line else _HOPS[found[1]]
+            hop = _HOPS["answered" if "logger=shim.rpc" in line else found[1]]
             times[hop, found[2].rsplit(".", 1)[-1]].append(float(found[3]))
-    return times
+    hops = [*_HOPS.values()]
+    known = [each for each in times if each[1] in _CALLS]
+    return {each: times[each] for each in sorted(known, key=lambda it: (_CALLS.index(it[1]), hops.index(it[0])))}
 
 
 def cpu(pid: int) -> float:
@@ -51,8 +58,7 @@ def measured(engine: Engine, rounds: int, who: dict[str, int]) -> Iterator[list[
     spent = {name: (cpu(pid) - before[pid]) / rounds for name, pid in who.items()}
     print(f"| the client's request | {statistics.median(figures) * 1000:.1f} | {min(figures) * 1000:.1f} |")
     for (hop, call), values in read(engine.log.read_text()[begin:]).items():
-        if len(values) >= rounds:
-            print(f"| {hop} {call} | {statistics.median(values):.1f} | {min(values):.1f} |")
+        print(f"| {hop} `{call}` | {statistics.median(values):.1f} | {min(values):.1f} |")
     print("| processor time | " + ", ".join(f"{name} {each:.1f}" for name, each in spent.items()) + " | |\n")
 
 

@@ -62,7 +62,8 @@ class TasksService(tasks_pb2_grpc.TasksServicer):
             id=request.container_id, exec_id=request.exec_id, terminal=request.terminal, stdin=request.stdin,
             stdout=request.stdout, stderr=request.stderr, spec=request.spec,
         )
-        return await self._do(request.container_id, "Exec", process)
+        await self._tasks.exec(require_namespace(), process)
+        return Empty()
 
     async def ResizePty(self, request: tasks_pb2.ResizePtyRequest, context: Any) -> Empty:
         resize = shim_pb2.ResizePtyRequest(

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import Final, Protocol, TypeVar
 
 from google.protobuf import any_pb2
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from protos import errdefs
@@ -88,6 +89,11 @@ class Tasks:
         if shim.exit.done():
             raise errdefs.NotFound(f"task {container_id} has ended with its shim: not found")
         return await shim.call(verb, request, reply, timeout)
+
+    async def exec(self, namespace: str, request: shim_pb2.ExecProcessRequest) -> None:
+        """Register a further process, which is likely to be started at once."""
+        with self._grace.ahead():
+            await self.call(namespace, request.id, "Exec", request, Empty)
 
     async def start_process(self, namespace: str, container_id: str, exec_id: str) -> int:
         """Start a task's init or a further process; its pid."""
