@@ -232,9 +232,9 @@ def info(engine: Engine) -> str:
 TABLE = (
     Metric("run_rm", "docker run --rm busybox true", "s", run_rm, 0.4, rounds=9),
     Metric("run_20", "20 times docker run --rm at once", "s", run_20, 0.45, rounds=3),
-    Metric("start", "API start of an existing container", "s", start, 0.35, rounds=9),
+    Metric("start", "API start of an existing container", "s", start, 0.35, rounds=15),
     Metric("kill_wait", "API kill and wait", "s", kill_wait, 0.3, rounds=7),
-    Metric("exec", "API exec: create, start, end", "s", exec_api, 0.85, rounds=9),
+    Metric("exec", "API exec: create, start, end", "s", exec_api, 0.85, rounds=15),
     Metric("runc_exec", "bare runc exec, no engine", "s", runc_exec, 1.2, rounds=5),
     Metric("publish", "run -d -p to the first reply", "s", publish, 0.5, rounds=5),
     Metric("list", "GET /containers/json, 200 containers", "s", list_200, 0.1, rounds=2),
