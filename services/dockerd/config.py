@@ -69,6 +69,7 @@ class Config:
     hosts: tuple[str, ...] = (DEFAULT_HOST,)
     data_root: Path = Path("/var/lib/docker")
     exec_root: Path = Path("/var/run/docker")
+    authorization_plugins: tuple[str, ...] = ()
     tls: bool | None = None
     tlsverify: bool | None = None
     """None where it was not given: given at all, it means TLS."""

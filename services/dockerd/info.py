@@ -37,7 +37,8 @@ async def info(engine: Engine, asked: Version) -> dict[str, Any]:
         **_counts(engine),
         **_storage(config),
         "Plugins": {
-            "Volume": ["local"], "Network": list(NETWORK_DRIVERS), "Authorization": None, "Log": list(LOG_DRIVERS),
+            "Volume": ["local"], "Network": list(NETWORK_DRIVERS),
+            "Authorization": list(config.authorization_plugins) or None, "Log": list(LOG_DRIVERS),
         },
         **_abilities(facts()),
         **_process(engine),

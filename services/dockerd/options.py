@@ -112,7 +112,7 @@ OPTIONS: Final = (
         key="allow-nondistributable-artifacts"),
     _gone("api-cors-header", "has been removed: use a reverse proxy if you need CORS headers"),
     _gone("api-enable-cors", "has been removed: use a reverse proxy if you need CORS headers", _bool),
-    _list("authorization-plugin", "Authorization plugins to load", live=True, absent=()),
+    _list("authorization-plugin", "Authorization plugins to load", live=True),
     _one("bip", "IPv4 address for the default bridge"),
     _one("bip6", "IPv6 address for the default bridge", absent=()),
     _one("bridge", "Attach containers to a network bridge", short="b"),

@@ -100,6 +100,10 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         monitor.start(engine)
         await restore.restore(engine)
         # 6. The API.
+        if config.authorization_plugins:
+            from services.dockerd.web import authorize
+
+            await authorize.validate(engine.plugins, config.authorization_plugins)
         web = await front
         stack.push_async_callback(web.stop)
         await web.start()
@@ -129,12 +133,17 @@ def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[En
 def _front(engine: Engine, app: Late, listeners: list[Listener]) -> "Web":
     """The API's front, imported in a thread while network and docker-containerd are waited for."""
     from services.dockerd.web import guard, heads, prepared
+    from services.dockerd.web.authorize import Authorized
     from services.dockerd.web.fast import Fast
     from services.dockerd.web.serve import Web
 
-    fast = Fast(heads.common(VERSION), rules.api_version(engine.config.min_api_version))
+    def authorizers() -> tuple[str, ...]:
+        return engine.config.authorization_plugins
+
+    fast = Fast(heads.common(VERSION), rules.api_version(engine.config.min_api_version), barred=authorizers)
     fast.sources["/containers/json"] = functools.partial(prepared.containers, engine)
-    return Web(app, fast, listeners, guard.names(hosts.parse(host).target for host in engine.config.hosts))
+    asked = Authorized(app, engine.plugins, authorizers)
+    return Web(asked, fast, listeners, guard.names(hosts.parse(host).target for host in engine.config.hosts))
 
 
 def _application(engine: Engine) -> ASGIApp:

@@ -50,7 +50,7 @@ class Plugin:
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         method = handler.path.removeprefix("/")
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        body = _body(handler)
         document = json.loads(body) if body.strip() else {}
         self.headers.append(dict(handler.headers))
         self.calls.append((method, document))
@@ -75,6 +75,18 @@ class Plugin:
     ) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    """By its length, or in chunks, as Docker sends it."""
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    pieces = []
+    while size := int(handler.rfile.readline(), 16):
+        pieces.append(handler.rfile.read(size))
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return b"".join(pieces)
 
 
 class _Unix(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -22,7 +22,7 @@ _BODILESS = frozenset((204, 304))
 
 
 class Exchange:
-    """`receive` and `send` of ASGI, and the `hijack` extension."""
+    """`receive` and `send` of ASGI; the extensions `hijack`, and `connection`, which tells of the transport."""
 
     def __init__(self, connection: "Protocol", scope: Scope, body: Body, *, keep_alive: bool, expects: bool) -> None:
         self.connection = connection
@@ -47,7 +47,7 @@ class Exchange:
         self._head: bytes | None = None
         self._chunked = False
         self._left: int | None = None
-        scope["extensions"] = {"hijack": self.hijack}
+        scope["extensions"] = {"hijack": self.hijack, "connection": connection.transport.get_extra_info}
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application; whatever it does, the connection is left in order."""

@@ -31,8 +31,12 @@ _ACCEPTED: Final = {b"GET": ("GET", b"OK"), b"HEAD": ("HEAD", b"")}
 class Fast:
     """`find` for a parsed request without a body, `known` for one whose bytes were found before."""
 
-    def __init__(self, always: bytes, oldest: Version = OLDEST) -> None:
+    def __init__(
+        self, always: bytes, oldest: Version = OLDEST, barred: Callable[[], object] = lambda: False
+    ) -> None:
         self.always = always
+        self.barred = barred
+        """True while everything has to go to the application, since plugins are asked about it there."""
         self.oldest = oldest
         """The lowest version that is served."""
         self.sources: dict[str, Source] = {}
@@ -41,7 +45,7 @@ class Fast:
 
     def beside(self) -> "Fast":
         """Another with the same sources, which remembers requests of its own."""
-        made = Fast(self.always)
+        made = Fast(self.always, self.oldest, self.barred)
         made.sources = self.sources
         return made
 
@@ -65,12 +69,14 @@ class Fast:
                 self.known.clear()
             self.known[request] = answer
 
-    def _ping(self, body: bytes) -> bytes:
+    def _ping(self, body: bytes) -> bytes | None:
+        if self.barred():
+            return None
         length = (b"content-length", str(len(body)).encode())
         return heads.reply(200, (*_PING, length), self.always) + body
 
     def _answer(self, source: Source, version: Version, query: str) -> bytes | None:
-        body = source(version, query)
+        body = None if self.barred() else source(version, query)
         if body is None:
             return None
         headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))

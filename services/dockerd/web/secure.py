@@ -141,6 +141,9 @@ class Secure(asyncio.Transport, asyncio.Protocol):
             return self._context
         if name == "peercert":
             return self._tls.getpeercert()
+        if name == "peercert_pem":
+            shown = self._tls.getpeercert(True)
+            return ssl.DER_cert_to_PEM_cert(shown) if shown else default
         return self._raw.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
