@@ -54,7 +54,7 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
     living = asyncio.ensure_future(tell.live())
     try:
         async with serve(config, contained, forced) as engine:
-            engine.spawn(_reload(engine, hangup), "reload")
+            engine.spawn(_reload(engine, hangup, tell), "reload")
             tell("ready")
             log.info("Daemon has completed initialization version=%s", VERSION)
             await stop.wait()
@@ -219,11 +219,13 @@ def _hangup() -> asyncio.Event:
     return hangup
 
 
-async def _reload(engine: Engine, hangup: asyncio.Event) -> None:
+async def _reload(engine: Engine, hangup: asyncio.Event, tell: Teller) -> None:
     """Each SIGHUP reads flags and file again, as they were given at the start."""
     while await hangup.wait():
         hangup.clear()
+        tell("reloading")
         reload.reload(engine, lambda: parse(sys.argv[1:]).config)
+        tell("ready")
 
 
 def _deadline(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.harness.certs import authority
 from tests.harness.cli import Docker
 from tests.harness.engine import Engine
 from tests.harness.http import API
+from tests.harness.wait import until
 
 SOCKETS = Path("/run/docker/plugins")
 NAME = f"e2e-{os.getpid()}"
@@ -167,6 +169,9 @@ def test_the_file_names_plugins(guarded: Engine, plugin: fake.Plugin, rule: Rule
         other.start()
         rule.forbidden[REQUEST] = "/info"
         assert f"authorization denied by plugin {NAME}" in other.docker.fails("info")
+        file.write_text("{}")
+        os.kill(other.pid, signal.SIGHUP)
+        until(lambda: other.docker("info", "-f", "{{.Plugins.Authorization}}").out.strip() == "[]", "nobody is asked")
     finally:
         rule.forbidden[REQUEST] = ""
         other.close()

@@ -104,7 +104,7 @@ class Machine:
         return self.ok("systemctl", "show", "--value", "-p", name, unit)
 
     def journal(self) -> str:
-        return self("journalctl", "--no-pager", "-n", "60", "-o", "cat").stdout.decode(errors="replace")
+        return self("journalctl", "--no-pager", "-n", "500", "-o", "cat").stdout.decode(errors="replace")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -32,6 +32,8 @@ def reload(engine: Engine, read: Callable[[], Config]) -> None:
         merged = dataclasses.replace(engine.config, **{name: getattr(wanted, name) for name in LIVE})
         rules.check(merged)
         requirements.check(merged)
+        for name in merged.authorization_plugins:
+            engine.plugins.check(name)
     except (errdefs.EngineError, OSError) as error:
         log.error("configuration not reloaded, nothing has changed error=%s", error)
         return
@@ -63,7 +65,7 @@ def describe(config: Config) -> dict[str, str]:
     """What can be reloaded, under the names and in the forms of Docker's event."""
     return {
         "allow-nondistributable-artifacts": "[]",
-        "authorization-plugins": _list(getattr(config, "authorization_plugins", ())),
+        "authorization-plugins": _list(config.authorization_plugins),
         "cluster-advertise": config.cluster_advertise,
         "cluster-store": config.cluster_store,
         "cluster-store-opts": orjson.dumps(dict(config.cluster_store_opts)).decode(),

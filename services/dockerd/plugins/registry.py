@@ -77,6 +77,11 @@ class Plugins:
                 retries += 1
                 await asyncio.sleep(wait)
 
+    def check(self, name: str) -> None:
+        """NotFound for a name that `get` would not find; nobody is called."""
+        if name not in self._known:
+            discovery.find(name, self.directories)
+
     def forget(self, name: str) -> None:
         """Let the next `get` find and activate it anew: it has moved, or is another one now."""
         self._known.pop(name, None)

@@ -89,3 +89,11 @@ def test_a_forgotten_one_is_activated_anew(tmp_path: Path) -> None:
     with fake.Plugin(tmp_path / "p.sock", implements=("authz",)) as server:
         asyncio.run(again())
     assert len(server.calls) == 2
+
+
+def test_a_name_can_be_checked_without_a_call(tmp_path: Path) -> None:
+    with fake.Plugin(tmp_path / "p.sock") as server:
+        plugins(tmp_path).check("p")
+    assert server.calls == []
+    with pytest.raises(NotFound):
+        plugins(tmp_path).check("q")
