@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from grpc import aio
 
 from protos import errdefs
+from protos.log import REQUEST, request_var
 
 log = logging.getLogger("rpc")
 
@@ -67,9 +68,11 @@ def open_channel(path: str) -> aio.Channel:
 
 
 def metadata(namespace: str, lease: str = "") -> tuple[tuple[str, str], ...]:
-    """Headers of a call inside `namespace`, holding what it creates by `lease` if given."""
-    headers = (("containerd-namespace", namespace),)
-    return (*headers, ("containerd-lease", lease)) if lease else headers
+    """Headers of a call inside `namespace`, holding what it creates by `lease` if given, for the request under way."""
+    headers: tuple[tuple[str, str], ...] = (("containerd-namespace", namespace),)
+    if lease:
+        headers = (*headers, ("containerd-lease", lease))
+    return (*headers, (REQUEST, request)) if (request := request_var.get()) else headers
 
 
 async def call(
@@ -86,5 +89,7 @@ async def call(
         reply = await method(request, metadata=metadata(namespace, lease), timeout=timeout)
     except aio.AioRpcError as error:
         raise error_of(error) from error
-    log.debug("called method=%s ms=%.2f", getattr(method, "_method", b"").decode(), (time.perf_counter() - begin) * 1e3)
+    if log.isEnabledFor(logging.DEBUG):
+        name = bytes(getattr(method, "_method", b"")).decode()
+        log.debug("called method=%s ms=%.2f", name, (time.perf_counter() - begin) * 1e3)
     return reply

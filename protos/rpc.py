@@ -13,10 +13,10 @@ import grpc
 from grpc import aio
 
 from protos import errdefs
+from protos.log import REQUEST, container_var, namespace_var, request_var, short
 
 log = logging.getLogger("rpc")
 
-namespace_var: contextvars.ContextVar[str] = contextvars.ContextVar("namespace", default="")
 lease_var: contextvars.ContextVar[str] = contextvars.ContextVar("lease", default="")
 
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
@@ -50,9 +50,18 @@ class Boundary(aio.ServerInterceptor):
         return _wrap(handler, handler_call_details.method, headers)
 
 
-def _enter(headers: dict[str, Any]) -> None:
+def _enter(method: str, headers: dict[str, Any], request: Any) -> None:
     namespace_var.set(str(headers.get("containerd-namespace", "")))
+    request_var.set(str(headers.get(REQUEST, "")))
+    container_var.set(_subject(method, request))
     lease_var.set(str(headers.get("containerd-lease", "")))
+
+
+def _subject(method: str, request: Any) -> str:
+    """The container that a call is about, as far as its request names one."""
+    if method.startswith("/containerd.services.containers."):
+        return short(str(getattr(getattr(request, "container", request), "id", "")))
+    return short(str(getattr(request, "container_id", "")))
 
 
 async def _fail(context: Any, method: str, error: Exception) -> None:
@@ -71,7 +80,7 @@ def _wrap(handler: Any, method: str, headers: dict[str, Any]) -> "grpc.RpcMethod
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            _enter(headers)
+            _enter(method, headers, request)
             try:
                 async for reply in inner(request, context):
                     yield reply
@@ -85,7 +94,7 @@ def _wrap(handler: Any, method: str, headers: dict[str, Any]) -> "grpc.RpcMethod
     inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
     async def unary(request: Any, context: Any) -> Any:
-        _enter(headers)
+        _enter(method, headers, request)
         begin = time.perf_counter()
         try:
             reply = await inner(request, context)

@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 from protos import errdefs, stacks
+from protos import log as logs
 from services.containerd import config, linux
 from services.containerd.config import Config
 
@@ -26,9 +27,7 @@ def main() -> int:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 2
     linux.set_title(NAME, [NAME, *sys.argv[1:]])
-    from services.containerd import log as logs
-
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format, "containerd.")
     try:
         asyncio.run(_run(settings))
     except (errdefs.EngineError, OSError) as error:

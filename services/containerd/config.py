@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from protos import errdefs
-from services.containerd.log import LEVELS
 
 VERSION: Final = "0.1.0"
 REVISION: Final = ""
+LEVELS: Final = ("debug", "info", "warn", "error", "fatal")
 MAX_SOCKET_PATH: Final = 107
 """Bytes of sun_path without its final zero."""
 
@@ -26,6 +26,7 @@ class Config:
     address: str
     """Path of the gRPC socket."""
     log_level: str = "info"
+    log_format: str = "text"
     ready_fd: int | None = None
     """Gets `ready\\n` once calls are served, or `failed: <reason>\\n`; then it is closed."""
     shim: str = "docker-containerd-shim"
@@ -45,6 +46,7 @@ def parse(argv: list[str]) -> Config:
         state=Path(_absolute(flags.state)),
         address=address,
         log_level=flags.log_level,
+        log_format=flags.log_format,
         ready_fd=_ready_fd(flags),
         shim=flags.shim or _beside("docker-containerd-shim"),
     )
@@ -56,6 +58,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--state", default="/var/run/docker/containerd", help="directory of this boot's state")
     parser.add_argument("-a", "--address", default="/var/run/docker/containerd/containerd.sock", help="gRPC socket")
     parser.add_argument("-l", "--log-level", default="info", choices=LEVELS)
+    parser.add_argument("--log-format", default="text", choices=("text", "json"))
     parser.add_argument("--ready-fd", type=int, help="descriptor that gets `ready` or `failed: <reason>`, one line")
     parser.add_argument("--shim", help="path of docker-containerd-shim (default: beside this program)")
     parser.add_argument("-v", "--version", action="version", version=f"docker-containerd {VERSION} {REVISION}".strip())

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any, Final
 
+from protos import log as logs
 from protos import stacks
 from protos.errdefs import EngineError
 from services.dockerd import certificates, cgroups, hosts, requirements, rules
-from services.dockerd import log as logs
 from services.dockerd.config import VERSION, Config, parse
 from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine

@@ -18,6 +18,7 @@ from hyperframe.frame import GoAwayFrame
 
 from protos import errdefs
 from protos.unary import Headers, Wire, pack, parse_timeout, quote, unpack
+from services.shim.log import request_var
 from services.shim.loop import Loop
 
 log = logging.getLogger("rpc")
@@ -33,12 +34,15 @@ _DONE: Final[Headers] = [(b"grpc-status", b"0")]
 class Call:
     """One call as its handler sees it."""
 
-    __slots__ = ("_cancel", "body", "finished", "message", "method", "opened", "path", "stream", "timer")
+    __slots__ = ("_cancel", "body", "finished", "message", "method", "opened", "path", "request", "stream",
+                 "timer")
 
     def __init__(self, stream: int, path: str, method: "Method | None") -> None:
         self.stream = stream
         self.path = path
         self.method = method
+        self.request = ""
+        """Id of dockerd's request that it is made for, for the log."""
         self.body = bytearray()
         self.message: bytes | None = None
         self.opened = False
@@ -142,26 +146,28 @@ class Connection:
         stream = event.stream_id
         path = headers.get(b":path", b"").decode("latin-1")
         call = self._calls[stream] = Call(stream, path, self._methods.get(path))
+        if request := headers.get(b"x-request-id"):
+            call.request = request.decode("latin-1")
         if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
             self._drop(stream)
             self._wire.h2.send_headers(stream, [(b":status", b"415")], end_stream=True)
         elif self._ending:
-            self._fail(call, errdefs.Unavailable("the shim is shutting down"))
+            self._refuse(call, errdefs.Unavailable("the shim is shutting down"))
         elif call.method is None:
-            self._fail(call, errdefs.Unimplemented(f"unknown method {path}"))
+            self._refuse(call, errdefs.Unimplemented(f"unknown method {path}"))
         elif b"grpc-timeout" in headers:
             self._limit(call, headers[b"grpc-timeout"])
 
     def _limit(self, call: Call, header: bytes) -> None:
         seconds = parse_timeout(header)
         if seconds is None:
-            self._fail(call, errdefs.InvalidArgument(f"malformed grpc-timeout {header!r}"))
+            self._refuse(call, errdefs.InvalidArgument(f"malformed grpc-timeout {header!r}"))
             return
 
         def expired() -> None:
             call.timer = None
             if not call.finished:
-                self._fail(call, errdefs.DeadlineExceeded(f"{call.path} was not done in {seconds:g} s"))
+                self._refuse(call, errdefs.DeadlineExceeded(f"{call.path} was not done in {seconds:g} s"))
                 call.cancelled()
 
         call.timer = self._loop.call_later(seconds, expired)
@@ -177,7 +183,7 @@ class Connection:
                 else:
                     call.message = message
         except errdefs.EngineError as error:
-            self._fail(call, error)
+            self._refuse(call, error)
 
     def _reply_each(self, call: Call, replies: Iterable[Message]) -> None:
         for reply in replies:
@@ -195,16 +201,12 @@ class Connection:
                 raise errdefs.Internal("a unary call must carry one whole message")
             request = _parse(method, call.message)
         except errdefs.EngineError as error:
-            self._fail(call, error)
+            self._refuse(call, error)
             return
-        begin = time.perf_counter()
-        future = self._loop.spawn(_run(method.answer(request, call)))
-
-        def done() -> None:
-            log.debug("served method=%s ms=%.2f", call.path, (time.perf_counter() - begin) * 1e3)
-            self._answer(call, future.result())
-
-        future.when_done(done)
+        token = request_var.set(call.request)
+        future = self._loop.spawn(_run(method.answer(request, call), call.path))
+        request_var.reset(token)
+        future.when_done(lambda: self._answer(call, future.result()))
 
     def _answer(self, call: Call, outcome: Message | errdefs.EngineError) -> None:
         if call.finished:
@@ -221,9 +223,12 @@ class Connection:
             call.opened = True
             self._wire.h2.send_headers(call.stream, _OPENING)
 
+    def _refuse(self, call: Call, error: errdefs.EngineError) -> None:
+        """Before anything is done for it."""
+        log.info("call refused method=%s error=%s", call.path, error)
+        self._fail(call, error)
+
     def _fail(self, call: Call, error: errdefs.EngineError) -> None:
-        level = logging.DEBUG if isinstance(error, errdefs.NotFound | errdefs.NotModified) else logging.INFO
-        log.log(level, "call failed method=%s error=%s", call.path, error)
         code, details = errdefs.to_grpc(error)
         status = [(b"grpc-status", b"%d" % code), (b"grpc-message", quote(details))]
         self._finish(call, status if call.opened else _OPENING + status)
@@ -313,11 +318,16 @@ def _parse(method: Method, message: bytes) -> Message:
     return request
 
 
-async def _run(answer: Awaitable[Message]) -> Message | errdefs.EngineError:
+async def _run(answer: Awaitable[Message], path: str) -> Message | errdefs.EngineError:
     """The boundary: what a handler raises, as a value."""
+    begin = time.perf_counter()
     try:
-        return await answer
+        reply = await answer
+        log.debug("served method=%s ms=%.2f", path, (time.perf_counter() - begin) * 1e3)
+        return reply
     except errdefs.EngineError as error:
+        level = logging.DEBUG if isinstance(error, errdefs.NotFound | errdefs.NotModified) else logging.INFO
+        log.log(level, "call failed method=%s error=%s", path, error)
         return error
     except Exception as error:
         log.exception("call crashed")

@@ -4,12 +4,16 @@ A line is dropped where nobody reads the fifo: a shim never waits for its log. L
 logging.Formatter, which costs each shim's memory more than its use is worth.
 """
 
+import contextvars
 import logging
 import os
 import sys
 import time
 import traceback
 from typing import Final
+
+request_var: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="")
+"""Id of dockerd's request that a call is made for; not protos/log.py's, which loads what a shim does not need."""
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO}
 
@@ -43,8 +47,10 @@ class Lines(logging.Handler):
         if record.exc_info:
             message += "\n" + "".join(traceback.format_exception(*record.exc_info))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        head = f"time={stamp}.{int(record.msecs):03}Z level={record.levelname.lower()} logger=shim.{record.name}"
-        return f"{head} pid={os.getpid()}{self.where} msg=" + message.replace("\n", "\\n") + "\n"
+        head = f"time={stamp}.{int(record.msecs):03}Z level={record.levelname.lower()} module=shim.{record.name}"
+        request = request_var.get()
+        where = f"{self.where} request={request}" if request else self.where
+        return f"{head}{where} pid={os.getpid()} msg=" + message.replace("\n", "\\n") + "\n"
 
     def _give_up(self) -> None:
         """Nobody reads, or the disk is full: try anew with the next line."""
@@ -59,7 +65,8 @@ _lines: Final = Lines()
 def setup(level: str, path: str = "", container_id: str = "", namespace: str = "") -> None:
     """Send every log record of at least `level` to `path` alone, with the container it concerns."""
     _lines.path = path
-    _lines.where = f" id={container_id} namespace={namespace}" if container_id else ""
+    name = container_id[:12] if len(container_id) == 64 else container_id
+    _lines.where = f" container={name} namespace={namespace}" if container_id else ""
     root = logging.getLogger()
     root.handlers[:] = [_lines]
     root.setLevel(_LEVELS[level])

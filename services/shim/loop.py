@@ -5,6 +5,7 @@ Nothing here knows of processes, HTTP/2 or logs. Not thread-safe, and nothing ma
 Made after the fork from a zygote: it owns an epoll descriptor and the process's signal wake-up.
 """
 
+import contextvars
 import heapq
 import itertools
 import logging
@@ -187,20 +188,22 @@ class Loop:
     # coroutines
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine; its value or error arrives in the Future. An error nobody awaits is logged by the caller."""
+        """Run a coroutine, in a copy of the context; its value or error arrives in the Future. The caller logs an error
+        that nobody awaits."""
         future: Future[T] = Future()
-        self.call_soon(lambda: self._step(coroutine, future))
+        context = contextvars.copy_context()
+        self.call_soon(lambda: self._step(coroutine, future, context))
         return future
 
-    def _step(self, coroutine: Coroutine[Any, Any, T], future: Future[T]) -> None:
+    def _step(self, coroutine: Coroutine[Any, Any, T], future: Future[T], context: contextvars.Context) -> None:
         try:
-            waiting = coroutine.send(None)
+            waiting = context.run(coroutine.send, None)
         except StopIteration as stop:
             future.set(stop.value)
         except BaseException as error:
             future.fail(error)
         else:
-            waiting.when_done(lambda: self.call_soon(lambda: self._step(coroutine, future)))
+            waiting.when_done(lambda: self.call_soon(lambda: self._step(coroutine, future, context)))
 
     async def timeout(self, awaitable: Awaitable[T], seconds: float) -> T:
         """Await with a limit; TimeoutError after `seconds`. What was awaited goes on."""

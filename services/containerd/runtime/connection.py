@@ -12,6 +12,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from protos import errdefs
+from protos.log import REQUEST, request_var
 from protos.unary import Caller
 
 log = logging.getLogger("shim")
@@ -36,6 +37,8 @@ class Connection(asyncio.Protocol):
     ) -> Reply:
         """One call; raises the error that its status stands for, Unavailable where the shim is gone."""
         headers = [("containerd-namespace", namespace)]
+        if request_id := request_var.get():
+            headers.append((REQUEST, request_id))
         stream = self._caller.call(path, request.SerializeToString(), timeout, headers)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[stream] = answer

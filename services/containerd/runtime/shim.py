@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from protos import errdefs
 from protos.containerd.runtime.task.v3 import shim_pb2
+from protos.log import short
 from services.containerd.runtime import reaper
 from services.containerd.runtime.bundle import Bundle, Exit, Identity, Server
 from services.containerd.runtime.connection import Connection, connect
@@ -24,7 +25,7 @@ Reply = TypeVar("Reply", bound=Message)
 _SERVICE: Final = "/containerd.task.v3.Task/"
 DEADLINE: Final = 30.0
 """Seconds a shim has for an ordinary call."""
-_LINE: Final = re.compile(r"(?:time=\S+ )?level=(\w+) (.*)")
+_LINE: Final = re.compile(r"((?:time|level)=\S+ (?:\w+=\S* )*?)msg=(.*)")
 
 
 class Shim:
@@ -139,7 +140,16 @@ class Shim:
         except BlockingIOError:
             return
         for line in text.splitlines():
-            found = _LINE.match(line)
-            level = logging.getLevelName(found[1].upper()) if found else logging.INFO
-            log.log(level if isinstance(level, int) else logging.INFO, "%s", found[2] if found else line)
+            self._pass_on(line)
+
+    def _pass_on(self, line: str) -> None:
+        """A line of our shim keeps its own level, module and scope; what another says is its container's."""
+        found = _LINE.fullmatch(line)
+        words = dict(word.partition("=")[::2] for word in found[1].split()) if found else {}
+        level = logging.getLevelName(words.pop("level", "info").upper())
+        scope = words if found else {"container": short(self.bundle.id), "namespace": self.bundle.namespace}
+        scope.pop("time", None)
+        to = logging.getLogger(scope.pop("module", "shim"))
+        to.log(level if isinstance(level, int) else logging.INFO, "%s", found[2] if found else line,
+               extra={"scope": scope})
 

@@ -6,6 +6,7 @@ the spec, is made behind the answer, or by the first start, which knows all.
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protos import errdefs
+from protos.log import container_var
 from services.dockerd import rootfs, skeleton
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
@@ -26,6 +28,8 @@ from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
 from services.dockerd.volumes import mounts
 from services.dockerd.volumes.mountpoint import MountPoint
+
+log = logging.getLogger("create")
 
 _OWN: Final = frozenset(ContainerConfig.model_fields)
 
@@ -45,6 +49,8 @@ async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[
     runtimes.settle(engine, container)
     container.name = wanted or names.generate(engine.containers.taken)
     engine.containers.reserve(container.name, container.id)
+    container_var.set(container.short)
+    log.debug("creating name=%s image=%s", container.name, config.Image)
     try:
         await _make(engine, container, image)
     except BaseException:

@@ -16,6 +16,7 @@ from protos.containerd.events import task_pb2 as events_pb2
 from protos.containerd.types.event_pb2 import Envelope
 from protos.containerd.types.task import task_pb2
 from protos.containerd.types.task.task_pb2 import Process
+from protos.log import container_var
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
 from services.dockerd.engine import execs, exits, notify, save, tasks
@@ -54,10 +55,13 @@ def _exit(engine: Engine, end: Exit) -> None:
     container = engine.containers.by_id(end.container_id)
     if container is None:
         return
+    token = container_var.set(container.short)  # what follows it inherits that
+    log.debug("exited exec=%s pid=%d code=%d", end.exec_id, end.pid, end.code)
     if end.exec_id:
         execs.record(engine, container, end)
     else:
         exits.record(engine, container, end)
+    container_var.reset(token)
 
 
 def _out_of_memory(engine: Engine, container_id: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 
 from protos import errdefs
+from protos import log as logs
 from services.dockerd import flags, requirements, rules
-from services.dockerd import log as logs
 from services.dockerd.config import Config
 from services.dockerd.engine.engine import Engine
 from services.dockerd.info import engine_id

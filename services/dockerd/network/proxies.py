@@ -86,7 +86,9 @@ class Proxies:
             path.unlink(missing_ok=True)
             control.bind(str(path))
             control.listen()
-            return await self._zygote.spawn(container_id, str(path), control, published)
+            pid = await self._zygote.spawn(container_id, str(path), control, published)
+            log.debug("docker-proxy started container=%s pid=%d ports=%d", container_id[:12], pid, len(published))
+            return pid
         finally:
             control.close()
 

@@ -97,6 +97,7 @@ def command(config: Config) -> list[str]:
         "--state", str(config.exec_root / containerd),
         "--address", config.containerd_address,
         "--log-level", level,
+        *(["--log-format", config.log_format] if config.log_format != "text" else []),
     ]
 
 

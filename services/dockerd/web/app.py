@@ -3,10 +3,13 @@
 Built once the daemon is ready, since FastAPI costs more to import than all the rest; web/fast.py answers before.
 """
 
+import functools
 import itertools
 import logging
+import os
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, FastAPI
@@ -19,8 +22,8 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protos.errdefs import EngineError, InvalidArgument
+from protos.log import container_var, request_var
 from services.dockerd import errors
-from services.dockerd.log import request_var
 from services.dockerd.web import reply
 from services.dockerd.web.context import NEWEST, OLDEST, Version
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("api")
 
+_LIFE: Final = os.urandom(2).hex()
+"""Tells the requests of this daemon from those of the last one."""
 _numbers = itertools.count(1)
 _VERSIONED: Final = re.compile(r"/v([0-9][0-9.]*)(/.*)")
 
@@ -43,7 +48,22 @@ def build(engine: "Engine | None", routers: list[APIRouter], oldest: Version = O
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crashed)
-    return Versions(app, table, oldest)
+    return Versions(app, table, oldest, functools.partial(_subject, engine))
+
+
+def _subject(engine: "Engine | None", path: str) -> str:
+    """The container that a path is about, by the short form of its id; "" where there is none."""
+    kind, _, rest = path[1:].partition("/")
+    name = rest.partition("/")[0]
+    if engine is None or not name or kind not in ("containers", "exec"):
+        return ""
+    if kind == "exec":
+        return engine.execs[name].container_id[:12] if name in engine.execs else ""
+    try:
+        found = engine.containers.find(name)
+    except EngineError:
+        return ""
+    return found.short if found else ""
 
 
 class Table(APIRouter):
@@ -79,20 +99,25 @@ def first_part(path: str) -> str:
 
 
 class Versions:
-    """Takes the version out of the path: `scope["version"]`, and Docker's refusal of one that is not spoken."""
+    """The boundary: says in the log what follows belongs to, takes the version out of the path (`scope["version"]`) and
+    refuses, in Docker's words, one that is not spoken."""
 
-    def __init__(self, app: ASGIApp, table: Table, oldest: Version) -> None:
+    def __init__(self, app: ASGIApp, table: Table, oldest: Version, subject: Callable[[str], str]) -> None:
         self.app = app
         self.table = table
         self.oldest = oldest
+        self.subject = subject
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        request_var.set(f"{next(_numbers):x}")
+        found = _VERSIONED.fullmatch(path)
+        request_var.set(f"{_LIFE}-{next(_numbers):x}")
+        container_var.set(self.subject(found[2] if found else path))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("calling method=%s path=%s query=%s", scope["method"], path, scope["query_string"])
+            query = scope["query_string"].decode("latin-1")
+            log.debug("calling method=%s path=%s query=%s", scope["method"], path, query)
         scope["version"] = NEWEST
-        if found := _VERSIONED.fullmatch(path):
+        if found:
             scope["path"] = found[2]
             problem = refusal(found[1], self.oldest)
             if problem and self.table.find(scope)[0]:

@@ -1,0 +1,93 @@
+"""Lines of a log, the same in dockerd and docker-containerd: one line an entry, as key=value or as a JSON object.
+
+Each carries the container and the request it belongs to: `grep` for either follows it through all processes. The id of
+a request travels as the header `REQUEST`. The shim makes its lines by itself (services/shim/log.py), in this form.
+"""
+
+import contextvars
+import json
+import logging
+import re
+import sys
+import time
+from typing import Final
+
+request_var: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="")
+"""Id of the API request under way."""
+container_var: contextvars.ContextVar[str] = contextvars.ContextVar("container", default="")
+"""The container that is being worked on, by as much of its id as `docker ps` shows."""
+namespace_var: contextvars.ContextVar[str] = contextvars.ContextVar("namespace", default="")
+"""containerd's namespace of the call under way."""
+
+REQUEST: Final = "x-request-id"
+_SHORT: Final = 12
+_ID: Final = re.compile("[0-9a-f]{64}")
+
+
+def short(name: str) -> str:
+    """An id as people see it; the name of a container that was not made by dockerd stays as it is."""
+    return name[:_SHORT] if _ID.fullmatch(name) else name
+
+
+def scope(record: logging.LogRecord) -> dict[str, str]:
+    """What an entry belongs to: of its own (`extra={"scope": …}`), or of the work under way."""
+    own: dict[str, str] | None = getattr(record, "scope", None)
+    if own is not None:
+        return own
+    found = {"container": container_var.get(), "request": request_var.get(), "namespace": namespace_var.get()}
+    return {key: value for key, value in found.items() if value}
+
+
+def stamp(record: logging.LogRecord) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z"
+
+
+class Entries(logging.Formatter):
+    """`program` goes before each module's name, so that it is seen whose entry it is; dockerd's own is empty."""
+
+    def __init__(self, program: str = "") -> None:
+        super().__init__()
+        self.program = program
+
+    def module(self, record: logging.LogRecord) -> str:
+        """What was passed on for another process has its program already."""
+        return record.name if hasattr(record, "scope") else self.program + record.name
+
+
+class Lines(Entries):
+    def format(self, record: logging.LogRecord) -> str:
+        words = "".join(f" {key}={value}" for key, value in scope(record).items())
+        stack = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        # Part of it is what clients sent: a line stays one line.
+        message = (record.getMessage() + stack).replace("\n", "\\n").replace("\r", "\\r")
+        level = record.levelname.lower()
+        return f"time={stamp(record)} level={level} module={self.module(record)}{words} msg={message}"
+
+
+class Documents(Entries):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {"time": stamp(record), "level": record.levelname.lower(), "module": self.module(record)}
+        entry |= scope(record)
+        entry["msg"] = record.getMessage()
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+def configure(level: str, style: str = "text", program: str = "") -> None:
+    """Send all loggers to standard error as `text` or `json`; a reader that went away is not an error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter((Documents if style == "json" else Lines)(program))
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
+    logging.raiseExceptions = False
+    for noisy in ("asyncio", "grpc", "uvicorn", "hpack"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """From `level` on, entries are written."""
+    logging.getLogger().setLevel(_LEVELS.get(level, level.upper()))
+
+
+_LEVELS: Final = {"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL", "panic": "CRITICAL"}
