@@ -12,6 +12,7 @@ import errno
 import fcntl
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -32,6 +33,8 @@ _RUNS: Final = 1024
 _READS: Final = 4
 _VECTOR: Final = 16
 _RUNS_SIZE: Final = _RUNS * _READS * _VECTOR
+_ROOM: Final = 4096
+"""Bytes for small things."""
 _PATIENCE: Final = 5
 """Seconds that the comparing child may take."""
 _SYS_CLONE3: Final = 435  # on every architecture
@@ -109,19 +112,19 @@ def _move(mappings: list[Mapping], fd: int) -> None:
         places.append(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, fd, offset)))
         offset += each.length
     os.posix_fallocate(fd, 0, offset)  # here it may fail, in the chain it may not
-    room = chain.Room(len(copies + places))
+    room = chain.Room(len(copies + places) + 1, _ROOM)
     quiet = chain.Quiet(room)
-    chain.Chain(copies + places, room).run()
+    links = chain.Chain(room)
+    links.precede(copies + places, room)
+    links.run()
     quiet.end()
 
 
-def settle(memory: Sealed) -> bool:
-    """Share with the forks that rest. False where there is none yet, and it is to be tried again."""
-    rested = _is_sealed(memory.resting)
-    if rested:
+def settle(memory: Sealed, until: int) -> None:
+    """Share with the forks that rest, once there are any, until the descriptor `until` is readable."""
+    if _is_sealed(memory.resting):
         with suppress(OSError):
-            release(memory)
-    return rested
+            release(memory, until)
 
 
 def _is_sealed(fd: int) -> bool:
@@ -131,18 +134,19 @@ def _is_sealed(fd: int) -> bool:
 # in a fork
 
 
-def release(memory: Sealed) -> None:
+def release(memory: Sealed, until: int = -1, seconds: float | None = None) -> None:
     """Let go of copied pages that equal those of a file. OSError where there is no child to compare them.
 
-    Hardly anything is done after the chain: each object touched then makes a page differ again.
+    Python, which would make them differ again, stays away until the descriptor `until` is readable, a signal has
+    arrived, or `seconds` have passed.
     """
-    room, quiet, links = _prepare(memory)
+    rooms, quiet, links = _prepare(memory, until, seconds)
     links.run()
     quiet.end()
-    del links, quiet, room
+    del links, quiet, rooms
 
 
-def _prepare(memory: Sealed) -> tuple[chain.Room, chain.Quiet, chain.Chain]:
+def _prepare(memory: Sealed, until: int, seconds: float | None) -> tuple[object, chain.Quiet, chain.Chain]:
     """A chain that waits while a child compares.
 
     The child leaves the contents of pages that differ in `scratch` and their addresses in `runs`, and says that it is
@@ -150,11 +154,11 @@ def _prepare(memory: Sealed) -> tuple[chain.Room, chain.Quiet, chain.Chain]:
     a child's word there is no such number, and nothing happens.
     """
     mappings = [each for each in _mappings() if each.sealed]
-    room = chain.Room(2 + len(mappings) + _READS + 5, _RUNS_SIZE + 1024)
-    runs, message = room.take(_RUNS_SIZE), room.take(1024)
+    kept, room = chain.Room(3, _ROOM), chain.Room(len(mappings) + _READS + 7, _RUNS_SIZE + _ROOM)
+    runs, message = room.take(_RUNS_SIZE), room.take(_ROOM // 2)
     channel, theirs = _channel()
     scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
-    quiet = chain.Quiet(room)
+    quiet = chain.Quiet(kept)
     try:
         parent = os.getpid()
         child = _fork()
@@ -169,7 +173,10 @@ def _prepare(memory: Sealed) -> tuple[chain.Room, chain.Quiet, chain.Chain]:
     os.close(theirs)  # so that a child's end is seen
     arrived = os.dup(scratch)
     os.close(arrived)
-    return room, quiet, chain.Chain([
+    links = chain.Chain(kept)
+    if until >= 0:
+        links.precede([room.empty(), _wait(kept, until, seconds, quiet)], kept)
+    links.precede([
         ("write", (channel, message, 1)),
         ("recvmsg", (channel, _header(message), socket.MSG_CMSG_CLOEXEC)),
         *(("mmap", (each.start, each.length, _WRITABLE, _MAPPED, arrived, each.offset)) for each in mappings),
@@ -178,6 +185,18 @@ def _prepare(memory: Sealed) -> tuple[chain.Room, chain.Quiet, chain.Chain]:
         ("waitpid", (child, 0, _WALL)),
         *(("close", (each,)) for each in (arrived, scratch, channel)),
     ], room)
+    return (kept, room), quiet, links
+
+
+def _wait(room: chain.Room, descriptor: int, seconds: float | None, quiet: chain.Quiet) -> chain.Call:
+    """ppoll(2), which lets signals in."""
+    poll, time = room.take(8), room.take(16)
+    ctypes.memmove(poll, struct.pack("ihh", descriptor, select.POLLIN, 0), 8)
+    if seconds is None:
+        time = 0
+    else:
+        ctypes.memmove(time, struct.pack("ll", int(seconds), int(seconds % 1 * 1e9)), 16)
+    return "ppoll", (poll, 1, time, quiet.before)
 
 
 def _channel() -> tuple[int, int]:

@@ -28,6 +28,7 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._running = False
+        self._rest: Callable[[int, float | None], None] | None = None
 
     def add(self, descriptor: int, events: int, handler: Handler) -> None:
         self._handlers[descriptor] = handler
@@ -44,12 +45,21 @@ class Loop:
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), callback))
 
+    def rest(self, callback: Callable[[int, float | None], None]) -> None:
+        """Have the next wait be that of `callback`: for the epoll descriptor to be readable, or so many seconds."""
+        self._rest = callback
+
     def run(self) -> None:
         """Until `stop`."""
         self._running = True
         poll, handlers = self._epoll.poll, self._handlers
         while self._running:
-            for descriptor, events in poll(self._patience() if self._timers else None):
+            patience = self._patience() if self._timers else None
+            if self._rest:
+                rest, self._rest = self._rest, None
+                rest(self._epoll.fileno(), patience)
+                patience = 0
+            for descriptor, events in poll(patience):
                 handler = handlers.get(descriptor)
                 if handler:
                     try:

@@ -16,7 +16,6 @@ import select
 import signal
 import socket
 import sys
-from contextlib import suppress
 from typing import Final
 
 from protos import sealed, stacks
@@ -25,12 +24,11 @@ from services.proxy import linux
 from services.proxy.control import Control
 from services.proxy.loop import Loop, report
 from services.proxy.proxy import Proxy
+from services.proxy.rest import Rest
 
 CHANNEL: Final = 0
 LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
-REST: Final = 1.0
-"""Seconds after its start in which a proxy gives back the memory that it shares with others."""
 SETTLE: Final = 2000
 """Milliseconds after a request in which the proxy it made is at rest."""
 RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,11 +69,10 @@ def serve(channel: socket.socket, null: int, child: linux.Title) -> None:
     poll = select.poll()
     poll.register(CHANNEL, select.POLLIN)
     memory = seal()
-    apart = memory is not None
     while not poll.poll()[0][1] & select.POLLHUP:
         fork(channel, null, child, memory)
-        if apart and memory and not poll.poll(SETTLE):
-            apart = not sealed.settle(memory)
+        if memory and not poll.poll(SETTLE):
+            sealed.settle(memory, CHANNEL)
 
 
 def fork(channel: socket.socket, null: int, child: linux.Title, memory: sealed.Sealed | None) -> None:
@@ -131,7 +128,7 @@ def become(
         for descriptor in (CHANNEL, 1, 2):
             os.dup2(null, descriptor)
         if memory:
-            loop.later(REST, lambda: rest(memory))
+            Rest(loop, memory)
         loop.run()
         status = 0
     finally:
@@ -145,11 +142,6 @@ def seal() -> sealed.Sealed | None:
     except OSError as error:
         report(f"memory is not sealed: {error}")
         return None
-
-
-def rest(memory: sealed.Sealed) -> None:
-    with suppress(OSError):  # it costs memory and nothing else
-        sealed.release(memory)
 
 
 def arguments(spawn: Spawn) -> list[str]:

@@ -105,6 +105,7 @@ class Loop:
         self._signals: dict[int, Callback] = {}
         self._wake: tuple[int, int] | None = None
         self._running = False
+        self._rest: Callable[[int, float | None], object] | None = None
 
     # descriptors
 
@@ -220,6 +221,10 @@ class Loop:
 
     # life
 
+    def rest(self, callback: Callable[[int, float | None], object]) -> None:
+        """Have `callback` do the next wait: for the epoll descriptor to be readable, a signal, or so many seconds."""
+        self._rest = callback
+
     def run(self) -> None:
         """Run until `stop`."""
         self._running = True
@@ -248,7 +253,12 @@ class Loop:
         self._epoll.close()
 
     def _turn(self) -> None:
-        for fd, events in self._epoll.poll(self._patience()):
+        patience = self._patience()
+        if self._rest is not None and patience != 0:
+            rest, self._rest = self._rest, None
+            rest(self._epoll.fileno(), patience)
+            patience = 0
+        for fd, events in self._epoll.poll(patience):
             self._dispatch(fd, events)
         now = time.monotonic()
         while self._heap and self._heap[0][0] <= now:

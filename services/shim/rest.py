@@ -1,7 +1,6 @@
 """A shim whose container runs and whose calls are answered rests, and gives back memory that others have as well."""
 
 import logging
-import time
 from typing import Final, Protocol
 
 from protos.sealed import Sealed, release
@@ -9,10 +8,12 @@ from services.shim.loop import Loop
 
 log = logging.getLogger("rest")
 
-_QUIET: Final = 1.0
-"""Seconds after a call."""
-_SELDOM: Final = 15.0
-"""Seconds from one time to the next: it takes some milliseconds."""
+_FIRST: Final = 1.0
+"""Seconds after a call until it rests for the first time."""
+_AGAIN: Final = 15.0
+"""Seconds after a later one."""
+_LONGEST: Final = 600.0
+"""Who is woken again and again by something else rests ever more seldom: it takes some milliseconds."""
 
 
 class Running(Protocol):
@@ -27,21 +28,25 @@ class Rest:
         self._loop = loop
         self._container = container
         self._memory = memory
-        self._soon = False
-        self._last = -_SELDOM
+        self._timer = 0
+        self._next = _FIRST
 
-    def disturbed(self) -> None:
-        """A call was answered."""
-        if self._memory and not self._soon:
-            self._soon = True
-            self._loop.call_later(max(_QUIET, self._last + _SELDOM - time.monotonic()), self._rest)
+    def answered(self) -> None:
+        """A call was."""
+        if self._memory:
+            self._loop.cancel(self._timer)
+            self._next = min(self._next, _AGAIN)
+            self._timer = self._loop.call_later(self._next, self._due)
 
-    def _rest(self) -> None:
-        self._soon = False
-        if self._memory is None or not self._container.running:
-            return
-        self._last = time.monotonic()
+    def _due(self) -> None:
+        if self._container.running:
+            self._loop.rest(self._rest)
+
+    def _rest(self, until: int, seconds: float | None) -> None:
+        assert self._memory is not None
         try:
-            release(self._memory)
+            release(self._memory, until, seconds)
         except OSError as error:
             log.info("memory stays as it is error=%s", error)
+        self._next = min(max(2 * self._next, _AGAIN), _LONGEST)
+        self._timer = self._loop.call_later(self._next, self._due)

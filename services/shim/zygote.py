@@ -76,14 +76,13 @@ def _seal() -> sealed.Sealed | None:
 
 
 def _serve_all(channel: socket.socket, memory: sealed.Sealed | None) -> None:
-    apart = memory is not None
     while True:
         data, descriptors, _, _ = socket.recv_fds(channel, _LIMIT, 1)
         if not data:
             return
         channel.send(json.dumps(_serve(data, descriptors, channel, memory)).encode())
-        if apart and memory and not _asked(channel, _REST):
-            apart = not sealed.settle(memory)
+        if memory and not _asked(channel, _REST):
+            sealed.settle(memory, channel.fileno())
 
 
 def _serve(data: bytes, descriptors: list[int], channel: socket.socket, memory: sealed.Sealed | None) -> dict[str, Any]:

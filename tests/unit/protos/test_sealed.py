@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PREAMBLE = """
-import fcntl, gc, json, os, signal, socket, sys
+import fcntl, gc, json, os, signal, socket, sys, time
 from pathlib import Path
 from protos import sealed
 
@@ -15,9 +15,16 @@ gc.collect()
 gc.freeze()
 memory = sealed.seal()
 
-def own():
-    lines = Path("/proc/self/smaps").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+def own(pid="self"):
+    # bytes of sealed memory that are a copy of its own
+    total, sealed = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if "-" in name:
+            sealed = "memfd:sealed" in line
+        elif sealed and name == "Anonymous":
+            total += int(value.split()[0]) << 10
+    return total
 
 def work():
     return [json.dumps(each) for each in ballast]
@@ -138,6 +145,49 @@ def body():
     sealed.release(memory)
     return sorted(heard)
 assert in_fork(body) == ["usr1"], "the child's end is none of ours"
+""")
+
+
+@pytest.mark.parametrize("event", ["os.write(writer, b'x')", "os.kill(os.getppid(), signal.SIGUSR1)", "seconds = 0.01"])
+def test_rest_ends_with(event: str) -> None:
+    run(f"""
+def body():
+    heard = []
+    signal.signal(signal.SIGUSR1, lambda *_: heard.append("usr1"))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    reader, writer = os.pipe()
+    seconds = None
+    compare = sealed._compare
+    def disturb(*arguments):
+        {event}
+        compare(*arguments)
+    sealed._compare = disturb
+    {event if "seconds" in event else "pass"}
+    before = work()
+    sealed.release(memory, reader, seconds)
+    assert work() == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == {{signal.SIGUSR2}}
+    return heard
+assert in_fork(body) == {["usr1"] if "kill" in event else []}
+""")
+
+
+def test_rest_leaves_hardly_a_page() -> None:
+    run("""
+def body():
+    reader, writer = os.pipe()
+    resting = os.getpid()
+    watcher = os.fork()
+    if watcher == 0:
+        until, least = time.monotonic() + 20, 1 << 30
+        while least > 100000 and time.monotonic() < until:
+            time.sleep(0.01)
+            least = min(least, own(resting))
+        os.write(writer, b"%d" % least)
+        os._exit(0)
+    sealed.release(memory, reader)
+    return int(os.read(reader, 16))
+assert in_fork(body) <= 100000
 """)
 
 
