@@ -84,6 +84,8 @@ class Config:
     log_format: str = "text"
     raw_logs: bool = False
     """Nothing changes: text has full timestamps and no colours anyway."""
+    metrics_addr: str = ""
+    """host:port; "" measures nothing."""
     min_api_version: str = ""
     """"" serves all there are."""
     features: Mapping[str, bool] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from services.dockerd.filters import Filters
+from services.dockerd.metrics import meter
 
 log = logging.getLogger("events")
 
@@ -84,6 +85,7 @@ class Journal:
         self._append(orjson.dumps(message) + b"\t" + key.encode() + b"\n")
         if key:
             self._keys.add(key)
+        meter.count("events")
         self._wake()
         return True
 

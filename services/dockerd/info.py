@@ -17,6 +17,7 @@ from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
 from services.dockerd.engine.engine import Engine
+from services.dockerd.metrics import meter
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.versions import Program
 from services.dockerd.web.context import Version
@@ -26,6 +27,7 @@ LOG_DRIVERS: Final = ("json-file", "none")
 NETWORK_DRIVERS: Final = ("bridge", "host", "null")
 
 
+@meter.timed("host_info_functions", "system_info")
 async def info(engine: Engine, asked: Version) -> dict[str, Any]:
     """The reply of GET /info."""
     config = engine.config

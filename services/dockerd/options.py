@@ -190,7 +190,7 @@ OPTIONS: Final = (
     _one("max-concurrent-downloads", "Set the max concurrent downloads (default 3)", _int, live=True),
     _one("max-concurrent-uploads", "Set the max concurrent uploads (default 5)", _int, live=True),
     _one("max-download-attempts", "Set the max download attempts for each pull (default 5)", _int, live=True),
-    _one("metrics-addr", "Set default address and port to serve the metrics api on", absent=()),
+    _one("metrics-addr", "Set default address and port to serve the metrics api on"),
     _one("min-api-version", "Lowest API version that is served, of those there are"),
     _one("mtu", "Set the MTU for the default bridge network (default 1500)", _int),
     _moot("network-control-plane-mtu", _SWARM, _int),

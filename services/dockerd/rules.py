@@ -33,6 +33,8 @@ def check(config: "Config") -> None:
     _labels(config.labels)
     _runtimes(config.runtimes, config.default_runtime)
     api_version(config.min_api_version)
+    if config.metrics_addr:
+        endpoint(config.metrics_addr)
     settings.check(config.cluster_store, config.cluster_advertise, config.cluster_store_opts)
     _network(config)
     _socket_length(config)
@@ -126,6 +128,17 @@ def api_version(text: str) -> Version:
     if version > NEWEST:
         raise InvalidArgument(f"maximum supported API version is {NEWEST[0]}.{NEWEST[1]}: {text}")
     return version
+
+
+def endpoint(address: str) -> tuple[str, int]:
+    """Host and port of --metrics-addr; "" is every address."""
+    host, colon, port = address.rpartition(":")
+    if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        problem = "too many colons in address" if colon else "missing port in address"
+        raise InvalidArgument(f"failed to start metrics server: listen tcp: address {address}: {problem}")
+    if not port.isdecimal() or int(port) > 65535:
+        raise InvalidArgument(f"failed to start metrics server: listen tcp: address {address}: invalid port")
+    return host.strip("[]"), int(port)
 
 
 def _network(config: "Config") -> None:

@@ -94,7 +94,7 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         stack.push_async_callback(_end_network, engine, network)
         app = Late(lambda: _application(engine))
         front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, listeners)
-        await _together(_connect(network, engine), _contain(supervisor, images))
+        await _together(_connect(network, engine), _contain(supervisor, images), _measure(engine, stack))
         # 5. Containers: what ended meanwhile is told, what runs is watched.
         stack.push_async_callback(_end_background, engine)
         monitor.start(engine)
@@ -162,6 +162,13 @@ async def _connect(network: Controller, engine: Engine) -> None:
 async def _contain(supervisor: Supervisor, images: Images) -> None:
     await supervisor.start()
     await images.start()
+
+
+async def _measure(engine: Engine, stack: AsyncExitStack) -> None:
+    if engine.config.metrics_addr:
+        from services.dockerd.metrics import exporter  # few ask for it
+
+        await stack.enter_async_context(exporter.exporting(engine, engine.config.metrics_addr))
 
 
 async def _together(*works: Coroutine[Any, Any, None]) -> None:

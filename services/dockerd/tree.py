@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from services.dockerd.engine.engine import Engine
 
 NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -67,6 +70,15 @@ def read(names: dict[str, str], inits: dict[int, str], roots: Iterable[int]) -> 
         return made
 
     return [node(pid, None) for pid in dict.fromkeys(roots) if pid in stats]
+
+
+def of(engine: "Engine") -> list[Node]:
+    """Trees of nodes: dockerd's, and that of docker-containerd and of shims where they are not below it."""
+    inits = {each.state.pid: each.id for each in engine.containers if each.state.running and each.state.pid}
+    names = {each.id: each.name for each in engine.containers}
+    us = os.getpid()
+    containerd = top(listening(engine.config.containerd_address), us)
+    return read(names, inits, [us, containerd, *beside(names, us)])
 
 
 def _named(command: str, names: dict[str, str]) -> str:

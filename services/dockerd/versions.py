@@ -16,6 +16,7 @@ from google.protobuf import empty_pb2
 from protos.errdefs import EngineError
 from services.dockerd import requirements, rules
 from services.dockerd.config import BUILD, VERSION, Config
+from services.dockerd.metrics import meter
 from services.dockerd.remote.client import Client
 from services.dockerd.web.context import NEWEST
 
@@ -83,6 +84,7 @@ def parse(text: str) -> Program:
     return Program(version[1] if version else "", commit[1] if commit else "")
 
 
+@meter.timed("host_info_functions", "system_version")
 async def version(config: Config, client: Client) -> dict[str, Any]:
     """The reply of GET /version."""
     daemon, runc, tini = await asyncio.gather(containerd(client), runtime(config), init(config))

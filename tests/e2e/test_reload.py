@@ -105,6 +105,17 @@ def test_the_log_says_what_changed(engine: Engine) -> None:
     assert engine.api.get("/info")["Debug"] is False
 
 
+def test_debug_pages_come_and_go(engine: Engine) -> None:
+    reload(engine, {"debug": True})
+    assert "cmdline" in engine.api.get("/debug/vars")
+    reply = engine.api("GET", "/debug/pprof/goroutine", debug=1)
+    assert reply.status == 200 and len(reply.body) > 100
+    reload(engine, {})
+    if not engine.reference:  # Docker's stay once they were there
+        assert engine.api("GET", "/debug/vars").status == 404
+        assert engine.api("GET", "/debug/pprof/goroutine").status == 404
+
+
 def test_a_timeout_holds_for_the_next_stop(engine: Engine) -> None:
     """Ignores SIGTERM: killed after the reloaded time, not after the old one."""
     reload(engine, {"shutdown-timeout": 120})

@@ -20,6 +20,7 @@ from services.dockerd import rootfs
 from services.dockerd.beneath import closing
 from services.dockerd.engine import tasks
 from services.dockerd.engine.engine import Engine
+from services.dockerd.metrics import meter
 
 _HELD: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 Change = tuple[str, "Kind"]
@@ -33,6 +34,7 @@ class Kind(IntEnum):
     DELETED = 2
 
 
+@meter.timed("container_actions", "changes")
 async def changes(engine: Engine, reference: str) -> list[dict[str, Any]]:
     """Every changed path with its kind, sorted."""
     container = engine.containers.get(reference)

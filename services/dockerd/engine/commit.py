@@ -10,6 +10,7 @@ from services.dockerd.engine import notify, pause
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images import commit as images
 from services.dockerd.images import tag
+from services.dockerd.metrics import meter
 from services.dockerd.schema.container import ContainerConfig
 
 
@@ -25,6 +26,7 @@ class Wish:
     pause: bool = True
 
 
+@meter.timed("container_actions", "commit")
 async def commit(engine: Engine, reference: str, config: ContainerConfig, wish: Wish) -> str:
     """The new image's ID. A running container is paused meanwhile, unless `wish.pause` is off."""
     container = engine.containers.get(reference)

@@ -24,6 +24,7 @@ from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, 
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.logger import options
+from services.dockerd.metrics import meter
 from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
 from services.dockerd.volumes import mounts
@@ -34,6 +35,7 @@ log = logging.getLogger("create")
 _OWN: Final = frozenset(ContainerConfig.model_fields)
 
 
+@meter.timed("container_actions", "create")
 async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[Container, list[str]]:
     """Make a container, its name generated where none is given; with warnings of what the kernel cannot do."""
     if not given.model_fields_set & _OWN:

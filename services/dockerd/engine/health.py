@@ -18,6 +18,8 @@ from services.dockerd.container.container import Container, Health
 from services.dockerd.container.state import Status
 from services.dockerd.engine import notify, save, tasks
 from services.dockerd.engine.engine import Engine
+from services.dockerd.engine.records import Exec
+from services.dockerd.metrics import meter
 from services.dockerd.schema.container import HealthConfig
 
 log = logging.getLogger("health")
@@ -80,22 +82,27 @@ async def _run(engine: Engine, container: Container) -> None:
         if container.state.status is not Status.RUNNING:
             continue
         began = time.time_ns()
+        meter.count("health_checks")
         code, output = await _probe(engine, container, config)
         _note(engine, container, config, code, output, began, graceful=time.monotonic() < until)
 
 
+@meter.timed("health_check_start_duration")
+async def _start(engine: Engine, subject: Exec, container: Container, theirs: socket.socket) -> None:
+    from services.dockerd.engine import execs  # it tells this module of ends, by way of exits
+
+    execs.create(engine, container.id, subject)
+    await execs.start(engine, subject, container, _Pair(theirs))
+
+
 async def _probe(engine: Engine, container: Container, config: HealthConfig) -> tuple[int, str]:
     """Run the command once; exit code and output. Codes other than 0 are failures, -1 what could not be run."""
-    from services.dockerd.engine import execs  # it tells this module of ends, by way of exits
-    from services.dockerd.engine.records import Exec
-
     subject = Exec("", "", command(config, container.config.Shell), stdout=True, stderr=True, probe=True)
     ours, theirs = socket.socketpair()
     timeout = _seconds(config.Timeout, _TIMEOUT)
     reading = asyncio.ensure_future(_read(ours))
     try:
-        execs.create(engine, container.id, subject)
-        await execs.start(engine, subject, container, _Pair(theirs))
+        await _start(engine, subject, container, theirs)
         async with asyncio.timeout(timeout):
             await subject.ended.wait()
         with contextlib.suppress(TimeoutError):
@@ -107,6 +114,7 @@ async def _probe(engine: Engine, container: Container, config: HealthConfig) -> 
             await tasks.kill(engine, container.id, 9, exec_id=subject.id)
         return -1, f"Health check exceeded timeout ({_duration(timeout)})"
     except errdefs.EngineError as error:
+        meter.count("health_checks_failed")  # as Docker: what could not be run
         return -1, str(error)
     finally:
         reading.cancel()

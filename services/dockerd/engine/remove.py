@@ -14,6 +14,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
 from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, save, stop, tasks
 from services.dockerd.engine.engine import Engine
+from services.dockerd.metrics import meter
 from services.dockerd.volumes import mounts
 
 log = logging.getLogger("remove")
@@ -21,6 +22,7 @@ log = logging.getLogger("remove")
 _TRIES: Final = 10
 
 
+@meter.timed("container_actions", "delete")
 async def remove(engine: Engine, reference: str, *, force: bool = False, volumes: bool = False) -> None:
     """Remove a container; a running one only by `force`. `volumes`: its anonymous volumes too."""
     container = engine.containers.get(reference)

@@ -32,6 +32,7 @@ from services.dockerd.engine import (
     wiring,
 )
 from services.dockerd.engine.engine import Engine
+from services.dockerd.metrics import meter
 from services.dockerd.volumes import mounts
 
 log = logging.getLogger("start")
@@ -49,6 +50,7 @@ async def start(engine: Engine, reference: str) -> None:
         await run(engine, container)
 
 
+@meter.timed("container_actions", "start")
 async def run(engine: Engine, container: Container) -> None:
     """Start while holding the container's lock."""
     if engine.closing:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from protos.errdefs import Conflict, EngineError, InvalidArgument
+from services.dockerd.metrics import meter
 from services.dockerd.network import files, life, neighbours, netns, views
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.drivers import bridge
@@ -71,6 +72,7 @@ class Controller:
 
     # a container's start and end
 
+    @meter.timed("network_actions", "allocate")
     async def allocate(self, request: Request) -> Sandbox:
         """Reserve addresses, make the namespace, write hostname, hosts and resolv.conf. Undone by `release`."""
         await self.release(request.container_id)
@@ -95,6 +97,7 @@ class Controller:
         """The paths that `allocate` will give; nothing is made. Conflict where a network to share is not there."""
         return self._join(request) if request.shared_container else self._new_sandbox(request)
 
+    @meter.timed("network_actions", "connect")
     async def connect(self, container_id: str) -> None:
         """Links, addresses, routes, rules, proxies. On an error the caller still has to `release`.
 
@@ -115,6 +118,7 @@ class Controller:
             neighbours.meet(sandbox, endpoint, self.sandboxes.values())
             self.tell("connect", sandbox, endpoint)
 
+    @meter.timed("network_actions", "release")
     async def release(self, container_id: str) -> None:
         """Take down what `allocate` and `connect` made; fine if there is nothing.
 

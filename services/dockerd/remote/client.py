@@ -6,6 +6,7 @@ Errors arrive as classes of `protos.errdefs`. What must outlive docker-container
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,7 @@ from protos.containerd.services.namespaces.v1.namespace_pb2_grpc import Namespac
 from protos.containerd.services.snapshots.v1.snapshots_pb2_grpc import SnapshotsStub
 from protos.containerd.services.tasks.v1.tasks_pb2_grpc import TasksStub
 from protos.containerd.services.version.v1.version_pb2_grpc import VersionStub
+from services.dockerd.metrics import meter
 
 log = logging.getLogger("client")
 
@@ -65,6 +67,21 @@ class Client:
 
         Where docker-containerd is being restarted, it is waited for; a call that its end cut short is not repeated.
         """
+        sink = meter.sink()
+        if sink is None:
+            return await self._call(method, request, lease, timeout)
+        began, name = time.perf_counter(), _name(method)
+        try:
+            return await self._call(method, request, lease, timeout)
+        except errdefs.EngineError as error:
+            sink.count("containerd_call_failures", name, type(error).__name__)
+            raise
+        finally:
+            sink.seconds("containerd_calls", time.perf_counter() - began, name)
+
+    async def _call(
+        self, method: Callable[..., Awaitable[Reply]], request: object, lease: str, timeout: float | None
+    ) -> Reply:
         try:
             try:
                 return await channel.call(method, request, self.namespace, lease=lease, timeout=timeout)
@@ -103,3 +120,9 @@ def _told(error: errdefs.EngineError) -> errdefs.EngineError:
         log.debug("docker-containerd ended during a call error=%s", error)
         return errdefs.Unavailable(f"{_AWAY}: it ended during this request, try again")
     return error
+
+
+def _name(method: object) -> str:
+    """`Tasks/Create` of a stub's method."""
+    path: bytes = getattr(method, "_method", b"")  # grpc keeps it to itself
+    return path.decode().rpartition(".")[2] or "unknown"

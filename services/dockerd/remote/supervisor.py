@@ -11,6 +11,7 @@ from typing import Final
 
 from protos.errdefs import EngineError, Unavailable
 from services.dockerd.config import Config
+from services.dockerd.metrics import meter
 from services.dockerd.remote import launch
 from services.dockerd.remote.launch import Process
 
@@ -111,6 +112,7 @@ class Supervisor:
             tries += 1
             try:
                 self.process = launch.begin(self.config)
+                meter.count("containerd_restarts")
                 if self.process and self.process.ours:
                     await self._ready(self.process)
             except (EngineError, OSError) as error:  # a full disk, or no process to be had, passes

@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -19,11 +20,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protos.errdefs import EngineError, InvalidArgument
 from protos.log import container_var, request_var
 from services.dockerd import errors
+from services.dockerd.metrics import meter
 from services.dockerd.web import reply
 from services.dockerd.web.context import NEWEST, OLDEST, Version
 
@@ -85,6 +87,11 @@ class Table(APIRouter):
                 return route, found
         return None, {}
 
+    def kind(self, scope: Scope) -> tuple[str, str]:
+        """Method and first part of the path, of those there are."""
+        asked = scope["method"], first_part(scope["path"])
+        return asked if asked in self._index else ("other", "other")
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, found = self.find(scope)
         if route is None:
@@ -109,6 +116,23 @@ class Versions:
         self.subject = subject
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sink = meter.sink()
+        if sink is None:
+            return await self._serve(scope, receive, send)
+        began, status = time.perf_counter(), "hijacked"
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            return await self._serve(scope, receive, told)
+        finally:
+            sink.seconds("api_requests", time.perf_counter() - began, *self.table.kind(scope), status)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         found = _VERSIONED.fullmatch(path)
         request_var.set(f"{_LIFE}-{next(_numbers):x}")
