@@ -14,6 +14,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import tls
 from bench.metrics import TABLE, Metric
 from tests.harness.engine import Engine
 
@@ -22,12 +23,15 @@ PAGE = Path("docs/benchmarks.md")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *(each.name for each in TABLE), "proxy"], metavar="NAME")
+    known = [each.name for each in (*TABLE, *tls.TABLE)]
+    parser.add_argument("names", nargs="*", choices=[[], *known, "proxy"], metavar="NAME")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE}")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     options = parser.parse_args()
-    chosen = [each for each in TABLE if not options.names or each.name in options.names]
-    rows = side_by_side(chosen, options.quick) if chosen else []
+    rows = side_by_side(wanted(TABLE, options.names), options.quick)
+    if encrypted := wanted(tls.TABLE, options.names):
+        with tls.flags() as flags:
+            rows += side_by_side(encrypted, options.quick, *flags)
     if not options.names or "proxy" in options.names:
         rows += proxies(1 if options.quick else 5)
     if options.write:
@@ -35,6 +39,10 @@ def main() -> int:
         _, mark, explained = PAGE.read_text().partition("\n## ") if PAGE.exists() else ("", "", "")
         PAGE.write_text(page(rows) + mark + explained)  # what people wrote below the table stays
     return 0
+
+
+def wanted(table: tuple[Metric, ...], names: list[str]) -> list[Metric]:
+    return [each for each in table if not names or each.name in names]
 
 
 class Row:
@@ -63,9 +71,11 @@ def show(figure: float, unit: str) -> str:
     return f"{figure:,.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"
 
 
-def side_by_side(chosen: list[Metric], quick: bool) -> list[Row]:
+def side_by_side(chosen: list[Metric], quick: bool, *flags: str) -> list[Row]:
     os.environ.pop("ENGINE", None)
-    with Engine(reference=False) as ours, Engine(reference=True) as theirs:
+    if not chosen:
+        return []
+    with Engine(*flags, reference=False) as ours, Engine(*flags, reference=True) as theirs:
         for engine in (ours, theirs):  # the first of everything is somebody's cold start
             engine.docker.ok("run", "--rm", "busybox", "true")
         return [compare(metric, ours, theirs, 1 if quick else metric.rounds) for metric in chosen]

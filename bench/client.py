@@ -10,9 +10,9 @@ from tests.harness.http import dial
 class Client:
     """`client("POST", "/containers/x/start")` gives (status, body) over a connection that stays open."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sock: socket.socket | None = None) -> None:
         self.path = path
-        self._sock: socket.socket = dial(path, 120)
+        self._sock = sock or dial(path, 120)
         self._unread = bytearray()
         self._at = 0
 

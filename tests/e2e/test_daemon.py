@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -306,3 +307,30 @@ def test_stacks_are_dumped_on_request(daemon: Engine) -> None:
     os.kill(daemon.pid, signal.SIGUSR1)
     docker: Docker = daemon.docker
     assert docker.ok("run", "--rm", "busybox", "echo", "alive") == "alive"
+
+
+@pytest.mark.ours  # Docker 20.10 has no key for the address pools it is given here, and live-restore needs no such care
+def test_the_sample_configuration_serves(fresh: Fresh) -> None:
+    sample = Path(__file__).parents[2] / "deploy" / "daemon.json"
+    engine = fresh("--config-file", str(sample), start=False)
+    words = engine.command()
+    place = words.index("--data-root")  # the sample says where its own is
+    done = subprocess.run([*words[:place], *words[place + 2 :], "--validate"], capture_output=True, text=True)
+    assert done.stdout + done.stderr == "configuration OK\n"
+    told = json.loads(sample.read_text())
+    own = engine.root / "daemon.json"
+    limit = told["default-ulimits"]["nofile"]
+    # Where even root may not raise limits, the sample's would refuse every container.
+    limit["Hard"] = min(limit["Hard"], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    own.write_text(json.dumps({key: value for key, value in told.items() if key != "data-root"}))
+    engine.flags = ["--config-file", str(own)]
+    engine.start()
+    engine.load()
+    assert engine.docker.ok("info", "-f", "{{.LiveRestoreEnabled}} {{.LoggingDriver}}") == "true json-file"
+    limits = engine.docker.ok("run", "--rm", "--name", "limited", "busybox", "sh", "-c", "ulimit -n; ulimit -Hn")
+    assert limits.split() == ["1024", str(limit["Hard"])]
+    engine.docker.ok("network", "create", "own")
+    assert engine.docker.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "own").startswith("172.2")
+    engine.docker.ok("run", "-d", "--name", "logs", "busybox", "true")
+    assert engine.docker.inspect("logs", "{{json .HostConfig.LogConfig.Config}}") == json.dumps(
+        {"compress": "true", "max-file": "3", "max-size": "10m"}, separators=(",", ":"))

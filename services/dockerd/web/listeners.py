@@ -143,7 +143,8 @@ def _tcp(host: Host, tls: ssl.SSLContext | None) -> list[Listener]:
 
 
 def _bind(family: int, target: tuple[object, ...], host: Host) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol said, for asyncio switches Nagle's algorithm off only then.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

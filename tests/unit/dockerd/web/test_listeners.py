@@ -89,6 +89,12 @@ def test_tcp_listens(host: str, family: socket.AddressFamily) -> None:
     listener.close()
 
 
+def test_tcp_is_not_delayed() -> None:
+    (listener,) = open_one("tcp://127.0.0.1:0", "0")
+    assert listener.socket.proto == socket.IPPROTO_TCP  # what asyncio looks at
+    listener.close()
+
+
 def test_tcp_without_host_is_this_machine_alone() -> None:
     (listener,) = open_one("tcp://:0", "0")
     assert listener.socket.getsockname()[0] == "127.0.0.1"
