@@ -12,18 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from protos import errdefs
-from services.containerd.diff import whiteout
-from services.containerd.diff.entry import (
-    BLOCK_DEVICE,
-    CHARACTER,
-    DIRECTORY,
-    FIFO,
-    FILE,
-    HARDLINK,
-    SYMLINK,
-    Entry,
-    TarError,
-)
+from services.containerd.diff import kinds, whiteout
+from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.place import Place, clean
 from services.containerd.diff.tar import Reader
 
@@ -32,7 +22,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASKED: Final = 0o7022
 """Mode bits that the process's umask, 022, or the kernel's rules for chown take away from a new file."""
-_NODES: Final = {CHARACTER: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+_NODES: Final = {kinds.CHARACTER: stat.S_IFCHR, kinds.BLOCK_DEVICE: stat.S_IFBLK, kinds.FIFO: stat.S_IFIFO}
 _MAX_TIME: Final = 2**34 * 10**9
 
 
@@ -89,20 +79,20 @@ class _Applier:
 
     def _unpack(self, path: bytes, entry: Entry, reader: Reader) -> None:
         if path == b".":
-            if entry.kind != DIRECTORY:
+            if entry.kind != kinds.DIRECTORY:
                 raise TarError("the root of a layer must be a directory")
             self._attributes(self.place.directory(path), entry)
             self._times[path] = entry.mtime
             self.named_root = True
             return
         parent, name = self.place.parent(path)
-        if entry.kind == FILE:
+        if entry.kind == kinds.FILE:
             self._file(parent, name, entry, reader)
-        elif entry.kind == DIRECTORY:
+        elif entry.kind == kinds.DIRECTORY:
             self._directory(parent, name, path, entry)
-        elif entry.kind == HARDLINK:
+        elif entry.kind == kinds.HARDLINK:
             self._hardlink(name, path, entry)
-        elif entry.kind == SYMLINK:
+        elif entry.kind == kinds.SYMLINK:
             self._replacing(parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent))
             self._leaf_attributes(parent, name, entry)
         else:
@@ -165,7 +155,7 @@ class _Applier:
         os.fchown(descriptor, entry.uid, entry.gid)
         for key, value in entry.xattrs.items():
             _set_xattr(f"/proc/self/fd/{descriptor}", key, value, follow=True)
-        if entry.mode & _UMASKED or entry.kind == DIRECTORY:
+        if entry.mode & _UMASKED or entry.kind == kinds.DIRECTORY:
             os.fchmod(descriptor, entry.mode)
 
     def _leaf_attributes(self, parent: int, name: bytes, entry: Entry) -> None:
@@ -173,7 +163,7 @@ class _Applier:
         os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         for key, value in entry.xattrs.items():
             _set_xattr(f"/proc/self/fd/{parent}/{os.fsdecode(name)}", key, value, follow=False)
-        if entry.kind != SYMLINK and entry.mode & _UMASKED:
+        if entry.kind != kinds.SYMLINK and entry.mode & _UMASKED:
             held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             try:
                 Path(f"/proc/self/fd/{held}").chmod(entry.mode)

@@ -11,23 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from services.containerd.diff import whiteout
-from services.containerd.diff.entry import (
-    BLOCK_DEVICE,
-    CHARACTER,
-    DIRECTORY,
-    FIFO,
-    FILE,
-    HARDLINK,
-    SYMLINK,
-    Entry,
-)
+from services.containerd.diff import kinds, whiteout
+from services.containerd.diff.entry import Entry
 from services.containerd.diff.writer import END, header, padding
 
 _CHUNK: Final = 512 << 10
 _KINDS: Final = {
-    stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHARACTER,
-    stat.S_IFBLK: BLOCK_DEVICE, stat.S_IFIFO: FIFO,
+    stat.S_IFREG: kinds.FILE, stat.S_IFDIR: kinds.DIRECTORY, stat.S_IFLNK: kinds.SYMLINK,
+    stat.S_IFCHR: kinds.CHARACTER, stat.S_IFBLK: kinds.BLOCK_DEVICE, stat.S_IFIFO: kinds.FIFO,
 }
 _OVERLAY_XATTRS: Final = "trusted.overlay."
 
@@ -111,16 +102,16 @@ class _Archive:
             return
         entry = _entry(name, kind, facts)
         identity = (facts.st_dev, facts.st_ino)
-        shared = kind != DIRECTORY and facts.st_nlink > 1
+        shared = kind != kinds.DIRECTORY and facts.st_nlink > 1
         if shared and identity in self._links:
-            entry.kind, entry.link, entry.size = HARDLINK, self._links[identity], 0
+            entry.kind, entry.link, entry.size = kinds.HARDLINK, self._links[identity], 0
             yield header(entry)
             return
         try:
-            if kind == SYMLINK:
+            if kind == kinds.SYMLINK:
                 entry.link = os.fsencode(Path(path).readlink())
             entry.xattrs = _xattrs(path)
-            contents = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) if kind == FILE else None
+            contents = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) if kind == kinds.FILE else None
         except FileNotFoundError:
             return  # gone since its directory was read
         if shared:
@@ -139,17 +130,17 @@ class _Archive:
 
 def _entry(name: bytes, kind: bytes, facts: os.stat_result) -> Entry:
     entry = Entry(
-        name=name + b"/" if kind == DIRECTORY else name, kind=kind, mode=stat.S_IMODE(facts.st_mode),
-        uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size if kind == FILE else 0,
+        name=name + b"/" if kind == kinds.DIRECTORY else name, kind=kind, mode=stat.S_IMODE(facts.st_mode),
+        uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size if kind == kinds.FILE else 0,
         mtime=facts.st_mtime_ns // 10**9 * 10**9,
     )
-    if kind in (CHARACTER, BLOCK_DEVICE):
+    if kind in (kinds.CHARACTER, kinds.BLOCK_DEVICE):
         entry.major, entry.minor = os.major(facts.st_rdev), os.minor(facts.st_rdev)
     return entry
 
 
 def _empty(name: bytes) -> Entry:
-    return Entry(name=name, kind=FILE, mode=0, uid=0, gid=0, size=0, mtime=0)
+    return Entry(name=name, kind=kinds.FILE, mode=0, uid=0, gid=0, size=0, mtime=0)
 
 
 def _contents(descriptor: int, size: int) -> Iterator[bytes]:

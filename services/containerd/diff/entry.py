@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from services.containerd.diff import kinds
+
 MAX_NAME: Final = 4096
 MAX_SIZE: Final = 1 << 62
-
-FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
-
 
 class TarError(Exception):
     """The archive is not a well-formed tar archive."""
@@ -40,7 +39,7 @@ def check(entry: Entry) -> None:
             raise TarError(f"name {name[:80]!r} is too long or holds a zero byte")
     if not entry.name:
         raise TarError("an entry has no name")
-    if entry.kind in (HARDLINK, SYMLINK) and not entry.link:
+    if entry.kind in (kinds.HARDLINK, kinds.SYMLINK) and not entry.link:
         raise TarError(f"link {entry.name!r} has no target")
     if not (0 <= entry.uid < 2**32 - 1 and 0 <= entry.gid < 2**32 - 1):
         raise TarError(f"owner {entry.uid}:{entry.gid} of {entry.name!r} is out of bounds")

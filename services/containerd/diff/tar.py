@@ -7,27 +7,15 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from services.containerd.diff.entry import (
-    BLOCK_DEVICE,
-    CHARACTER,
-    DIRECTORY,
-    FIFO,
-    FILE,
-    HARDLINK,
-    MAX_SIZE,
-    SYMLINK,
-    Entry,
-    TarError,
-    check,
-    check_extents,
-)
+from services.containerd.diff import kinds
+from services.containerd.diff.entry import MAX_SIZE, Entry, TarError, check, check_extents
 from services.containerd.diff.fields import data_size, decimal, number, old_extents, override, records, verify
 
 BLOCK: Final = 512
 MAX_META: Final = 1 << 20
 """Bytes that one pax header or long name may have."""
-_KINDS: Final = {kind: kind for kind in (FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)} | {
-    b"\0": FILE, b"7": FILE, b"S": FILE, b"D": DIRECTORY,
+_KINDS: Final = {kind: kind for kind in kinds.ALL} | {
+    b"\0": kinds.FILE, b"7": kinds.FILE, b"S": kinds.FILE, b"D": kinds.DIRECTORY,
 }
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS: Final = bytes(BLOCK)
@@ -105,19 +93,19 @@ class Reader:
             name=long_name or name, kind=kind, mode=number(mode) & 0o7777, uid=number(uid), gid=number(gid),
             size=number(size), mtime=number(mtime) * 10**9, link=long_link or link.partition(b"\0")[0],
         )
-        if kind in (CHARACTER, BLOCK_DEVICE):
+        if kind in (kinds.CHARACTER, kinds.BLOCK_DEVICE):
             entry.major, entry.minor = number(major), number(minor)
         if pax:
             override(entry, pax)
-        if kind == FILE and entry.name.endswith(b"/"):
-            entry.kind = DIRECTORY
+        if kind == kinds.FILE and entry.name.endswith(b"/"):
+            entry.kind = kinds.DIRECTORY
         self._measure(entry, block, pax)
         check(entry)
         return entry
 
     def _measure(self, entry: Entry, block: bytes, pax: dict[str, bytes]) -> None:
         """Find out how much data follows and where it goes."""
-        if entry.kind != FILE and block[156:157] != b"D":
+        if entry.kind != kinds.FILE and block[156:157] != b"D":
             entry.size = 0
         if entry.size < 0 or entry.size > MAX_SIZE:
             raise TarError(f"size {entry.size} of {entry.name!r} is out of bounds")
@@ -125,7 +113,7 @@ class Reader:
         self._left, self._padding = entry.size, -entry.size % BLOCK
         if block[156:157] == b"S":
             self._old_sparse(entry, block)
-        elif entry.kind == FILE and pax:
+        elif entry.kind == kinds.FILE and pax:
             self._pax_sparse(entry, pax)
 
     # Sparse files

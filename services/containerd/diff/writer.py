@@ -3,7 +3,8 @@
 import struct
 from typing import Final
 
-from services.containerd.diff.entry import FILE, Entry
+from services.containerd.diff import kinds
+from services.containerd.diff.entry import Entry
 from services.containerd.diff.tar import BLOCK
 
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -35,7 +36,7 @@ def _records(entry: Entry) -> list[tuple[bytes, bytes]]:
         found.append((b"path", entry.name))
     if _too_long(entry.link):
         found.append((b"linkpath", entry.link))
-    if entry.kind == FILE and entry.size >= 8**11:
+    if entry.kind == kinds.FILE and entry.size >= 8**11:
         found.append((b"size", b"%d" % entry.size))
     for key, value in ((b"uid", entry.uid), (b"gid", entry.gid)):
         if value >= 8**7:

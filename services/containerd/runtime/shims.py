@@ -6,6 +6,7 @@ its exit and delete events went out when that was found.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,10 +155,13 @@ class Shims:
         bundle, server = shim.bundle, shim.server
         try:
             ended = await bury(bundle, Path(server.program), server.identity.boot, self._launcher)
-            bundle.save_exit(ended)
-        except Exception:
+        except Exception:  # whatever it is, those who wait for the exit get one
             log.exception("burial failed id=%s", bundle.id)
-            ended = Exit(bundle.init_pid(), 137, 0)
+            ended = bundle.exit() or Exit(bundle.init_pid(), 137, time.time_ns())
+        try:
+            bundle.save_exit(ended)
+        except OSError as error:
+            log.error("exit is not on disk id=%s error=%s", bundle.id, error)
         Path(shim.path).unlink(missing_ok=True)
         shim.exit.set_result(ended)
         if shim.created:

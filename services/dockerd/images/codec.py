@@ -2,7 +2,6 @@
 
 import bz2
 import lzma
-import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Final, Protocol
 
@@ -89,9 +88,7 @@ class Inflater:
                 self._current = self._make()
             try:
                 pieces.append(self._current.decompress(data))
-            except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
-                raise InvalidArgument(f"archive is not readable: {error}") from error
-            except Exception as error:  # zstandard and isal raise classes of their own, imported only on use
+            except Exception as error:  # zlib, lzma, zstandard and isal have classes of their own, imported only on use
                 raise InvalidArgument(f"archive is not readable: {error}") from error
             data = b""
             if getattr(self._current, "eof", False):

@@ -25,8 +25,8 @@ ELDER: Final = 20.0
 _PAUSE: Final = 0.05
 LASTING: Final = 2.0
 """Seconds of service after which a process counts as healthy: it was ended from outside, and is replaced at once."""
-_DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""For one that does not come up, or falls at its first work, again and again."""
+_DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""For one that does not come up, or falls at its first work, again and again; never as long as a request waits."""
 
 
 class Supervisor:

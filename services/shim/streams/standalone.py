@@ -35,8 +35,8 @@ def main(config_path: Path, directory: Path | None = None) -> int:
         ready = _READY
     try:
         _serve(config_path, directory, ready)
-    except Exception as error:
-        log.error("streams cannot be owned error=%s", error)
+    except Exception:  # nobody else would hear of it
+        log.exception("streams cannot be owned")
         return 1
     return 0
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.containerd.diff.entry import DIRECTORY, FILE, HARDLINK, Entry, TarError
+from services.containerd.diff import kinds
+from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.tar import MAX_META, Reader
 from tests.unit.containerd.diff.archive import Builder, header, pax
 
@@ -25,7 +26,7 @@ def only(data: bytes) -> Entry:
 
 def test_reads_names_and_data() -> None:
     found = read(Builder().directory("d/").add("d/f", b"x" * 700, uid=5, gid=6, mode=0o4755, mtime=7).plain())
-    assert [(entry.name, entry.kind) for entry, _ in found] == [(b"d/", DIRECTORY), (b"d/f", FILE)]
+    assert [(entry.name, entry.kind) for entry, _ in found] == [(b"d/", kinds.DIRECTORY), (b"d/f", kinds.FILE)]
     entry, data = found[1]
     assert data == b"x" * 700
     assert (entry.uid, entry.gid, entry.mode, entry.mtime) == (5, 6, 0o4755, 7 * 10**9)
@@ -190,5 +191,5 @@ def test_reads_what_tarfile_writes() -> None:
             info.size = number * 37
             archive.addfile(info, io.BytesIO(bytes([number]) * info.size))
     found = read(stream.getvalue(), 4096)
-    assert [(entry.kind, text) for entry, text in found] == [(FILE, bytes([n]) * (n * 37)) for n in range(50)]
-    assert HARDLINK not in {entry.kind for entry, _ in found}
+    assert [(entry.kind, text) for entry, text in found] == [(kinds.FILE, bytes([n]) * (n * 37)) for n in range(50)]
+    assert kinds.HARDLINK not in {entry.kind for entry, _ in found}

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.containerd.diff.entry import CHARACTER, DIRECTORY, FILE, SYMLINK, Entry
+from services.containerd.diff import kinds
+from services.containerd.diff.entry import Entry
 from services.containerd.diff.tar import Reader
 from services.containerd.diff.writer import END, header, padding
 
 
-def entry(name: bytes = b"f", kind: bytes = FILE, **fields: object) -> Entry:
+def entry(name: bytes = b"f", kind: bytes = kinds.FILE, **fields: object) -> Entry:
     base = Entry(name=name, kind=kind, mode=0o644, uid=0, gid=0, size=0, mtime=0)
     for key, value in fields.items():
         setattr(base, key, value)
@@ -28,9 +29,9 @@ def back(written: Entry) -> Entry:
     "written",
     [
         entry(),
-        entry(b"d/", DIRECTORY, mode=0o1777, uid=1, gid=2),
-        entry(b"l", SYMLINK, link=b"to" * 90),
-        entry(b"c", CHARACTER, major=5, minor=1),
+        entry(b"d/", kinds.DIRECTORY, mode=0o1777, uid=1, gid=2),
+        entry(b"l", kinds.SYMLINK, link=b"to" * 90),
+        entry(b"c", kinds.CHARACTER, major=5, minor=1),
         entry(b"a/" * 200 + b"f"),
         entry("ümlaut/ß".encode()),
         entry(b"latin\xe9"),
@@ -53,7 +54,7 @@ def test_any_name_and_number_survives(name: bytes, uid: int, seconds: int) -> No
 
 
 def test_tarfile_reads_it() -> None:
-    data = header(entry(b"n" * 300, size=3)) + b"abc" + padding(3) + header(entry(b"l", SYMLINK, link=b"n")) + END
+    data = header(entry(b"n" * 300, size=3)) + b"abc" + padding(3) + header(entry(b"l", kinds.SYMLINK, link=b"n")) + END
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         first, second = archive.getmembers()
         file = archive.extractfile(first)
