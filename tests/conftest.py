@@ -83,6 +83,21 @@ def clean(api: API) -> None:
 
 
 @pytest.fixture
+def images_gone(engine: Engine) -> Iterator[None]:
+    """Of a test that makes images: none but busybox:latest is left."""
+    yield
+    clean(engine.api)
+    for image in engine.api.get("/images/json", all=1):
+        names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+        for name in [each for each in names if each != "busybox:latest"]:
+            engine.api("DELETE", f"/images/{name}", force=1)
+        if "busybox:latest" not in names:
+            engine.api("DELETE", f"/images/{image['Id']}", force=1)
+    if not engine.api.get("/images/json", filters={"reference": {"busybox:latest": True}}):
+        engine.load()
+
+
+@pytest.fixture
 def name() -> str:
     return f"box{next(NUMBERS)}"
 

@@ -86,3 +86,32 @@ def oci_layout(name: str, config: Mapping[str, Any], *more_layers: bytes) -> byt
     }
     index = {"schemaVersion": 2, "manifests": [{**target, "annotations": reference}]}
     return pack({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps(index).encode(), **blobs})
+
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_MANIFEST, OCI_INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+
+
+def manifest(config: bytes, layers: Sequence[bytes], kind: str = MANIFEST) -> bytes:
+    """The manifest of a config and layers as a registry serves them, compressed or not."""
+    oci = kind == OCI_MANIFEST
+    config_kind = f"application/vnd.{'oci.image.config' if oci else 'docker.container.image'}.v1+json"
+
+    def layer_kind(blob: bytes) -> str:
+        if not oci:
+            return "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        packed = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}.get(blob[:2], "")
+        return f"application/vnd.oci.image.layer.v1.tar{packed}"
+
+    rows = [{"mediaType": layer_kind(each), "digest": digest(each), "size": len(each)} for each in layers]
+    return json.dumps({
+        "schemaVersion": 2, "mediaType": kind,
+        "config": {"mediaType": config_kind, "digest": digest(config), "size": len(config)}, "layers": rows,
+    }).encode()
+
+
+def small(*texts: str, **config: Any) -> tuple[bytes, list[bytes]]:
+    """Config and gzip layers of a small image: busybox, and a file `/0`, `/1` … for each text."""
+    plain = [image.layer(), *(pack({str(number): text.encode()}) for number, text in enumerate(texts))]
+    return document(plain, {"Cmd": ["sh"], **config}), [gzip.compress(layer, 1, mtime=0) for layer in plain]

@@ -1,6 +1,7 @@
 """Routes of images: list, inspect, history, create (import), load, save, tag, delete, prune. Wire only."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,6 +11,7 @@ from services.dockerd.images import delete, importing, inspect, load, progress, 
 from services.dockerd.images import list as listing
 from services.dockerd.images import tag as tagging
 from services.dockerd.images.store import Images
+from services.dockerd.registry import credentials
 from services.dockerd.web import query, reply
 from services.dockerd.web.context import engine_of, version_of
 
@@ -68,13 +70,10 @@ async def load_images(request: Request) -> Response:
 
 @router.post("/images/create")
 async def create_image(request: Request) -> Response:
-    """Import a root file system. Pulling (`fromImage`) is not there yet."""
+    """Pull (`fromImage`), or import a root file system (`fromSrc`)."""
     asked = request.query_params
-    if image := asked.get("fromImage"):
-        raise Unimplemented(
-            f"pulling {_pulled(image, asked.get('tag', ''))} is not implemented yet: "
-            "bring the image with `docker load` or `docker import`"
-        )
+    if asked.get("fromImage"):
+        return await _pull(request)
     if not asked.get("fromSrc"):
         raise InvalidArgument("either fromImage or fromSrc is needed")
     if asked["fromSrc"] != "-":
@@ -85,9 +84,21 @@ async def create_image(request: Request) -> Response:
     )
 
 
-def _pulled(image: str, tag: str) -> str:
-    separator = "@" if reference.is_digest(tag) else ":"
-    return reference.parse(image + (separator + tag if tag else "")).tagged().familiar
+async def _pull(request: Request) -> Response:
+    from services.dockerd.engine import registries  # its HTTP client takes 200 ms to load
+
+    asked = request.query_params
+    image, tag = asked["fromImage"], asked.get("tag", "")
+    name = reference.parse(image)
+    if tag:
+        name = reference.parse(name.name + ("@" if ":" in tag else ":") + tag)
+    elif name.tag and name.digest:
+        name = replace(name, tag="")
+    everything = not (name.tag or name.digest)
+    who = credentials.header(request.headers.get("X-Registry-Auth", ""))
+    return await _streamed(
+        registries.pull_image(engine_of(request), name, asked.get("platform", ""), who, all_tags=everything)
+    )
 
 
 async def _imported(
@@ -107,13 +118,15 @@ async def tag_image(request: Request, name: str) -> Response:
 
 
 @router.post("/images/{name:path}/push")
-async def push_image(name: str) -> Response:
-    raise Unimplemented(f"pushing {name} is not implemented yet: use `docker save`")
+async def push_image(request: Request, name: str) -> Response:
+    from services.dockerd.engine import registries  # as above
 
-
-@router.get("/images/search")
-async def search_images() -> Response:
-    raise Unimplemented("searching a registry is not implemented")
+    target = reference.parse(name)
+    if tag := request.query_params.get("tag", ""):
+        target = reference.parse(f"{target.name}:{tag}")
+    everything = not (target.tag or target.digest)
+    who = credentials.header(request.headers.get("X-Registry-Auth", ""))
+    return await _streamed(registries.push_image(engine_of(request), target, who, all_tags=everything))
 
 
 @router.post("/images/prune")

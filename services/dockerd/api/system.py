@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import InvalidArgument, Unimplemented
+from protos.errdefs import InvalidArgument
 from services.dockerd import disk, info, versions
 from services.dockerd.web import reply
 from services.dockerd.web.context import engine_of, version_of
@@ -55,13 +55,3 @@ async def disk_usage(request: Request) -> Response:
         for image in document["Images"] or []:
             image.setdefault("VirtualSize", image["Size"])
     return reply.json(document)
-
-
-@router.post("/auth")
-async def log_in() -> Response:
-    raise Unimplemented("logging in to a registry is not implemented yet: pulling and pushing are not either")
-
-
-@router.get("/distribution/{name:path}/json")
-async def distribution(name: str) -> Response:
-    raise Unimplemented(f"asking a registry for {name} is not implemented yet")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.dockerd.config import Config
 from services.dockerd.container.store import Store
@@ -22,6 +22,9 @@ from services.dockerd.oci.user import User
 from services.dockerd.plugins.registry import Plugins
 from services.dockerd.remote.client import Client
 from services.dockerd.volumes.store import Volumes
+
+if TYPE_CHECKING:
+    from services.dockerd.engine.registries import Transfers
 
 log = logging.getLogger("engine")
 
@@ -44,6 +47,8 @@ class Engine:
     """Set when dockerd is about to end: nothing is started any more, no policy applies."""
     follower: asyncio.Task[None] | None = None
     """Follows docker-containerd's events."""
+    transfers: "Transfers | None" = None
+    """Pulls and pushes; there from the first on."""
     users: dict[tuple[str, str, tuple[str, ...]], User] = field(default_factory=dict)
     """Identities already looked up in images: by image, user and groups."""
     clearing: set[asyncio.Task[None]] = field(default_factory=set)

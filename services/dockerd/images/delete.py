@@ -19,14 +19,23 @@ async def delete(images: Images, text: str, *, force: bool) -> Report:
     names = images.names(image)
     if reference.is_prefix(text) and not _is_name(images, text):
         return await _delete_by_id(images, image, force=force)
-    name = reference.parse(text).tagged()
-    if len(names) == 1:
+    name = _stored(images, image, reference.parse(text).tagged())
+    gone = _going(name, names)
+    if gone == names:
         _refuse_if_used(images, image, force=force, name=name)
         return await _delete_all(images, image)
-    await images.unname(str(_stored(images, image, name)), collect=False)
+    for each in gone:
+        await images.unname(str(each), collect=False)
     await images.refresh()
     images.emit("untag", image.id, {"name": image.id, **image.labels})
-    return [{"Untagged": name.familiar}]
+    return [{"Untagged": each.familiar} for each in gone]
+
+
+def _going(name: reference.Reference, names: list[reference.Reference]) -> list[reference.Reference]:
+    """What goes with a name: behind the last tag of a repository its digests too."""
+    others = [each for each in names if each.name == name.name and each.tag and each != name]
+    alone = bool(name.tag) and not others
+    return [each for each in names if each == name or (alone and each.name == name.name and not each.tag)]
 
 
 def _is_name(images: Images, text: str) -> bool:
@@ -94,7 +103,7 @@ async def _delete_all(images: Images, image: Image) -> Report:
     for name in stored:
         await images.unname(name, collect=name == stored[-1])
     await images.refresh()
-    for _ in names:
+    for _ in [name for name in names if name.tag] or names:
         images.emit("untag", image.id, {"name": image.id, **image.labels})
     images.emit("delete", image.id, {"name": image.id, **image.labels})
     images.unpacked.discard(image.chain_id)

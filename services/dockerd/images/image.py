@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from services.dockerd.images.manifest import Descriptor, architecture, chain_ids
+from services.dockerd.images import platform
+from services.dockerd.images.manifest import Descriptor, chain_ids
 from services.dockerd.schema.container import ContainerConfig
 
 
@@ -51,7 +52,7 @@ class Image:
 
     @property
     def architecture(self) -> str:
-        return str(self.document.get("architecture") or architecture())
+        return str(self.document.get("architecture") or platform.default().architecture)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from protos.errdefs import InvalidArgument
 from services.dockerd.container import stamp
-from services.dockerd.images import changes, codec, content, manifest, reference
+from services.dockerd.images import changes, codec, content, manifest, platform, reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_manifest
 from services.dockerd.images.manifest import Descriptor
@@ -44,7 +44,7 @@ async def import_image(
 def _document(config: dict[str, Any], diff_id: str, comment: str) -> dict[str, Any]:
     now = stamp.rfc3339(time.time_ns())
     return {
-        "architecture": manifest.architecture(),
+        "architecture": platform.default().architecture,
         "comment": comment,
         "config": config,
         "created": now,

@@ -5,7 +5,6 @@ Sources: OCI image-spec 1.1 and Docker's schema 2. Nothing here touches the netw
 
 import hashlib
 import json
-import platform
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,17 +18,14 @@ MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 MANIFEST_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
-
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def architecture() -> str:
-    """This machine's architecture in the spelling of images."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
+LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+FOREIGN: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+OCI_FOREIGN: Final = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 
 
 def digest_of(data: bytes) -> str:
@@ -105,19 +101,32 @@ def parse_index(data: bytes) -> tuple[tuple[Descriptor, dict[str, Any]], ...]:
     return tuple(zip(_descriptors(document, "manifests", "image index"), platforms, strict=True))
 
 
+def kind_of(media_type: str, data: bytes) -> str:
+    """The media type of a manifest or index that was sent as `media_type`; InvalidArgument where its bytes say another.
+
+    A document must not be readable as two kinds (CVE-2021-41190).
+    """
+    if media_type in (SCHEMA1, SCHEMA1_SIGNED):
+        return media_type
+    document = load_json(data, "image manifest")
+    if document.get("schemaVersion") == 1:
+        return SCHEMA1
+    within = document.get("mediaType")
+    known = media_type in (MANIFEST, OCI_MANIFEST, MANIFEST_LIST, OCI_INDEX)
+    if within is not None and not isinstance(within, str):
+        raise InvalidArgument("image manifest: mediaType is not a string")
+    if known and within and within != media_type:
+        raise InvalidArgument(f"image manifest was sent as {media_type} but says it is {within}")
+    if known or within:
+        return media_type if known else str(within)
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
 def is_index(media_type: str, data: bytes) -> bool:
     """By media type, and where there is none by what the document holds."""
     if media_type:
         return media_type in (OCI_INDEX, MANIFEST_LIST)
     return "manifests" in load_json(data, "image manifest")
-
-
-def choose(entries: tuple[tuple[Descriptor, dict[str, Any]], ...]) -> Descriptor | None:
-    """The manifest of this platform: linux and our architecture, or one that names no platform."""
-    for entry, wanted in entries:
-        if wanted.get("os") == "linux" and wanted.get("architecture") == architecture():
-            return entry
-    return next((entry for entry, wanted in entries if not wanted), None)
 
 
 def parse_config(data: bytes) -> dict[str, Any]:
@@ -146,13 +155,20 @@ def chain_ids(diff_ids: list[str]) -> tuple[str, ...]:
 
 
 def encode(config: Descriptor, layers: list[Descriptor]) -> bytes:
-    """A manifest document for a config and its layers, in the order of the chain."""
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": config.document(),
-            "layers": [layer.document() for layer in layers],
-        },
-        separators=(",", ":"),
-    ).encode()
+    """An OCI manifest document for a config and its layers, in the order of the chain."""
+    return _encode(OCI_MANIFEST, config, layers)
+
+
+def encode_schema2(config: Descriptor, layers: list[Descriptor]) -> bytes:
+    """The same in Docker's schema 2, which every registry takes."""
+    return _encode(MANIFEST, config, layers)
+
+
+def _encode(kind: str, config: Descriptor, layers: list[Descriptor]) -> bytes:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": kind,
+        "config": config.document(),
+        "layers": [layer.document() for layer in layers],
+    }
+    return json.dumps(document, separators=(",", ":")).encode()

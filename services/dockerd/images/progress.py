@@ -22,6 +22,16 @@ def status(text: str, key: str = "") -> bytes:
     return encode({"status": text, "progressDetail": {}, "id": key} if key else {"status": text})
 
 
+def titled(text: str, title: str) -> bytes:
+    """A line of its own behind a title: `latest: Pulling from library/busybox`."""
+    return encode({"status": text, "id": title})
+
+
+def aux(document: dict[str, Any]) -> bytes:
+    """What programs read and people do not see."""
+    return encode({"progressDetail": {}, "aux": document})
+
+
 def bar(text: str, key: str, current: int, total: int) -> bytes:
     """A bar at `current` of `total` bytes."""
     filled = min(_WIDTH, _WIDTH * current // total) if total else 0

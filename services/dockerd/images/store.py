@@ -16,7 +16,7 @@ from protos.containerd.services.images.v1 import images_pb2
 from protos.containerd.services.leases.v1 import leases_pb2
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
-from services.dockerd.images import content, manifest, reference
+from services.dockerd.images import content, manifest, platform, reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.reference import Reference
 from services.dockerd.remote.client import Client
@@ -60,6 +60,8 @@ class Images:
     uses: Callable[[], Iterable[Use]] = lambda: ()
     emit: Emit = lambda action, image_id, attributes: None
     by_id: dict[str, Image] = field(default_factory=dict)
+    by_target: dict[str, Image] = field(default_factory=dict)
+    """The same by the digest of the manifest or index that a name points to: one image may have several."""
     tags: dict[str, Tag] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of each layer, by chain ID."""
@@ -131,8 +133,8 @@ class Images:
         return [name.familiar for name in self.names(image) if name.tag]
 
     def repo_digests(self, image: Image) -> list[str]:
-        named = {name.familiar_name for name in self.names(image) if name.digest}
-        return [f"{name}@{image.target.digest}" for name in sorted(named)]
+        """Names by the digest that a registry gave: `busybox@sha256:…`."""
+        return sorted({f"{name.familiar_name}@{name.digest}" for name in self.names(image) if name.digest})
 
     async def size(self, image: Image) -> int:
         """Bytes of the image's layers, unpacked."""
@@ -201,14 +203,15 @@ class Images:
 
     async def _refresh(self) -> None:
         listed = (await self.client.call(self.client.images.List, images_pb2.ListImagesRequest())).images
-        known = {image.target.digest: image for image in self.by_id.values()}
         by_id: dict[str, Image] = {}
+        by_target: dict[str, Image] = {}
         tags: dict[str, Tag] = {}
         dangling: set[str] = set()
         for record in listed:
-            image = known.get(record.target.digest) or await self._read(record)
+            image = self.by_target.get(record.target.digest) or await self._read(record)
             if image is None:
                 continue
+            by_target[record.target.digest] = image
             image = by_id.setdefault(image.id, image)
             if record.name.startswith(DANGLING):
                 dangling.add(record.name)
@@ -218,7 +221,7 @@ class Images:
             except errdefs.InvalidArgument:
                 continue  # a name of containerd's other clients that Docker has no spelling for
             tags[record.name] = Tag(name, image.id, record.updated_at.ToNanoseconds() / 1e9)
-        self.by_id, self.tags, self._dangling = by_id, tags, dangling
+        self.by_id, self.by_target, self.tags, self._dangling = by_id, by_target, tags, dangling
 
     async def _read(self, record: images_pb2.Image) -> Image | None:
         target = manifest.Descriptor(record.target.media_type, record.target.digest, record.target.size)
@@ -249,9 +252,9 @@ async def read_image(client: Client, target: manifest.Descriptor) -> Image:
     data = await content.read(client, target.digest)
     found = target
     if manifest.is_index(target.media_type, data):
-        chosen = manifest.choose(manifest.parse_index(data))
+        chosen = platform.choose(manifest.parse_index(data))
         if chosen is None:
-            raise errdefs.NotFound(f"no image for linux/{manifest.architecture()} in index {target.digest}")
+            raise errdefs.NotFound(f"no image for {platform.default()} in index {target.digest}")
         found = chosen
         data = await content.read(client, found.digest)
     parsed = manifest.parse_manifest(data)

@@ -1,7 +1,9 @@
 """Layers into snapshots: each applied on its parent, verified by its diff ID, committed under its chain ID."""
 
+import asyncio
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 
 from protos import errdefs
 from protos.containerd.services.diff.v1 import diff_pb2
@@ -15,16 +17,41 @@ from services.dockerd.images.store import Images
 log = logging.getLogger("images")
 
 
-async def unpack(images: Images, image: Image, lease: str) -> None:
-    """Make the snapshots of an image that are missing; DataLoss where a layer is not what its config says."""
+def _ready(layer: Descriptor) -> Awaitable[None]:
+    return asyncio.sleep(0)
+
+
+def _silent(layer: Descriptor, text: str, current: int, total: int) -> None:
+    """Nobody watches."""
+
+
+async def unpack(
+    images: Images,
+    image: Image,
+    lease: str,
+    *,
+    ready: Callable[[Descriptor], Awaitable[None]] = _ready,
+    report: Callable[[Descriptor, str, int, int], None] = _silent,
+) -> None:
+    """Make the snapshots of an image that are missing; DataLoss where a layer is not what its config says.
+
+    `ready` is awaited before a layer is read, `report` told how far it is.
+    """
     if len(image.layers) != len(image.diff_ids):
         raise errdefs.InvalidArgument(
             f"image {image.id} has {len(image.layers)} layers but its config names {len(image.diff_ids)}"
         )
     parent = ""
     for layer, diff_id, chain_id in zip(image.layers, image.diff_ids, image.chain_ids, strict=True):
-        if not await _exists(images, chain_id):
+        exists = await _exists(images, chain_id)
+        await ready(layer)
+        if exists:
+            report(layer, "Already exists", 0, 0)
+        else:
+            report(layer, "Extracting", 0, layer.size)
             await _apply(images, layer, diff_id, parent, chain_id, lease)
+            report(layer, "Extracting", layer.size, layer.size)
+            report(layer, "Pull complete", 0, 0)
         parent = chain_id
     if parent:
         reference = {f"containerd.io/gc.ref.snapshot.{images.snapshotter}": parent}

@@ -11,6 +11,7 @@ from services.dockerd.api import (
     exec,  # noqa: A004
     images,
     networks,
+    registry,
     stats,
     streams,
     system,
@@ -19,5 +20,7 @@ from services.dockerd.api import (
 
 
 def routers() -> list[APIRouter]:
-    modules = (system, containers, streams, stats, archive, exec, images, volumes, networks, events, debug, absent)
+    modules = (
+        system, containers, streams, stats, archive, exec, registry, images, volumes, networks, events, debug, absent
+    )
     return [module.router for module in modules]

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from protos.errdefs import InvalidArgument
-from services.dockerd.images import manifest
+from services.dockerd.images import manifest, platform
 
 DIGEST = "sha256:" + "a" * 64
 ENTRY = {"mediaType": "m", "digest": DIGEST, "size": 3}
@@ -53,12 +53,12 @@ def test_a_bare_config_is_enough() -> None:
 
 
 def test_the_platforms_own_manifest_is_chosen() -> None:
-    mine = {"os": "linux", "architecture": manifest.architecture()}
+    mine = {"os": "linux", "architecture": platform.default().architecture}
     other = ENTRY | {"digest": "sha256:" + "b" * 64, "platform": {"os": "linux", "architecture": "s390x"}}
     index = {"manifests": [other, ENTRY | {"platform": mine}]}
-    chosen = manifest.choose(manifest.parse_index(json.dumps(index).encode()))
+    chosen = platform.choose(manifest.parse_index(json.dumps(index).encode()))
     assert chosen is not None and chosen.digest == DIGEST
-    assert manifest.choose(manifest.parse_index(json.dumps({"manifests": [other]}).encode())) is None
+    assert platform.choose(manifest.parse_index(json.dumps({"manifests": [other]}).encode())) is None
 
 
 def test_chains_are_named_by_their_layers() -> None:

@@ -1,0 +1,76 @@
+"""Verbs that ask registries: pull, push, login, look at a manifest, search. Imported at their first use."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from protos.errdefs import InvalidArgument
+from services.dockerd.config import Config
+from services.dockerd.engine.engine import Engine
+from services.dockerd.images import platform, pull, push
+from services.dockerd.images.downloads import Downloads
+from services.dockerd.images.reference import Reference
+from services.dockerd.images.turns import Turns
+from services.dockerd.registry import distribution, login, proxy, search
+from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.settings import Settings
+
+
+class Transfers:
+    """What goes on between this engine and registries, shared by all who ask."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.downloads = Downloads(engine.images, lambda: settings(engine.config))
+        self.uploads = Turns(lambda: engine.config.max_concurrent_uploads)
+
+
+def settings(config: Config) -> Settings:
+    return Settings(
+        mirrors=config.registry_mirrors,
+        insecure=config.insecure_registries,
+        downloads=config.max_concurrent_downloads,
+        uploads=config.max_concurrent_uploads,
+        attempts=config.max_download_attempts,
+        proxies=proxy.configured(config.http_proxy, config.https_proxy, config.no_proxy),
+        directory=config.registry_config,
+    )
+
+
+def _transfers(engine: Engine) -> Transfers:
+    if engine.transfers is None:
+        engine.transfers = Transfers(engine)
+    return engine.transfers
+
+
+def pull_image(
+    engine: Engine, name: Reference, wanted: str, credentials: Credentials, *, all_tags: bool
+) -> AsyncIterator[bytes]:
+    """Records of a pull; `wanted` is a platform, empty for this machine's."""
+    return pull.pull(
+        engine.images, _transfers(engine).downloads, settings(engine.config), name, credentials=credentials,
+        wanted=platform.parse(wanted) if wanted else None, all_tags=all_tags,
+    )
+
+
+def push_image(
+    engine: Engine, name: Reference, credentials: Credentials, *, all_tags: bool
+) -> AsyncIterator[bytes]:
+    if name.digest:
+        raise InvalidArgument("cannot push a digest reference")
+    work = push.Push(
+        engine.images, settings(engine.config), _transfers(engine).uploads, name, credentials, lambda record: None
+    )
+    return push.push(work, all_tags=all_tags)
+
+
+async def log_in(engine: Engine, credentials: Credentials) -> dict[str, str]:
+    return await login.login(credentials, settings(engine.config))
+
+
+async def describe(engine: Engine, name: Reference, credentials: Credentials) -> dict[str, Any]:
+    return await distribution.describe(name, credentials, settings(engine.config))
+
+
+async def search_index(
+    engine: Engine, term: str, limit: int, filters: dict[str, list[str]], credentials: Credentials
+) -> list[dict[str, Any]]:
+    return await search.search(term, limit, filters, credentials, settings(engine.config))

@@ -1,0 +1,206 @@
+"""`docker pull`: a manifest from the first address that has it, its blobs at once, layers unpacked as they come."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from protos import errdefs
+from services.dockerd.images import content, manifest, platform, progress
+from services.dockerd.images.downloads import Downloads
+from services.dockerd.images.image import Image
+from services.dockerd.images.load import write_document
+from services.dockerd.images.manifest import Descriptor
+from services.dockerd.images.platform import Platform
+from services.dockerd.images.reference import Reference
+from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.together import together
+from services.dockerd.images.unpack import unpack
+from services.dockerd.registry import addresses, errors, hosts
+from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.repository import Fetched, Repository
+from services.dockerd.registry.session import Session
+from services.dockerd.registry.settings import Settings
+
+log = logging.getLogger("images")
+
+_EVERY: Final = 0.1
+"""Seconds between two records of one bar."""
+_SCHEMA1: Final = (
+    "Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed. "
+    "Suggest the author of {} to upgrade the image to the OCI Format or Docker Image manifest v2, schema 2. "
+    "More information at https://docs.docker.com/go/deprecated-image-specs/"
+)
+
+
+@dataclass
+class Pull:
+    """One request. `say` takes the records a client draws."""
+
+    images: Images
+    downloads: Downloads
+    settings: Settings
+    name: Reference
+    credentials: Credentials
+    platform: Platform | None
+    say: Callable[[bytes], None]
+    _told: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    async def run(self, *, all_tags: bool) -> None:
+        await self._somewhere(self._all if all_tags else self._one)
+
+    async def _somewhere(self, work: "Callable[[Repository], Awaitable[None]]") -> None:
+        """Do `work` at the first address that serves it."""
+        name, settings = self.name, self.settings
+        left = await addresses.of(name.domain, settings)
+        while left:
+            endpoint = left.pop(0)
+            try:
+                async with Session(endpoint, self.credentials_for(endpoint), settings) as session:
+                    await session.ping()
+                    await work(Repository(session, name.path))
+                log.info("pulled name=%s from=%s", name.familiar, endpoint.base)
+                return
+            except errdefs.EngineError as error:
+                if not left or not (endpoint.mirror or isinstance(error, errors.Unreachable)):
+                    raise errors.of_pull(error, name) from error
+                log.info("trying the next address name=%s failed=%s error=%s", name.familiar, endpoint.base, error)
+
+    def credentials_for(self, endpoint: hosts.Endpoint) -> Credentials:
+        """A mirror is another party: it is not shown what was given for the registry."""
+        return Credentials() if endpoint.mirror else self.credentials
+
+    async def _all(self, source: Repository) -> None:
+        names = [replace(self.name, tag=tag) for tag in await source.tags()]
+        self._tell(any([await self._name(source, name) for name in names]))
+
+    async def _one(self, source: Repository) -> None:
+        self._tell(await self._name(source, self.name))
+
+    def _tell(self, fresh: bool) -> None:
+        text = "Downloaded newer image" if fresh else "Image is up to date"
+        self.say(progress.status(f"Status: {text} for {self.name.familiar}"))
+
+    async def _name(self, source: Repository, name: Reference) -> bool:
+        """Pull one name; whether it now means another image than before."""
+        found = await self._resolve(source, name)
+        chosen = await self._choose(source, found, name)
+        self.say(progress.titled(f"Pulling from {name.path}", name.digest or name.tag))
+        image = await self._take(source, chosen, name)
+        digested = replace(name, tag="", digest=found.descriptor.digest)
+        previous = self.images.tags.get(str(name))
+        for each in dict.fromkeys((name, digested)):
+            await self.images.assign(each, image)
+        self.say(progress.status(f"Digest: {found.descriptor.digest}"))
+        self.images.emit("pull", name.familiar, {"name": name.familiar_name, **image.labels})
+        return previous is None or previous.image_id != image.id
+
+    async def _resolve(self, source: Repository, name: Reference) -> Fetched:
+        found = await source.manifest(name.digest or name.tag)
+        if found.descriptor.media_type in (manifest.SCHEMA1, manifest.SCHEMA1_SIGNED):
+            raise errdefs.InvalidArgument(_SCHEMA1.format(name))
+        return found
+
+    async def _choose(self, source: Repository, found: Fetched, name: Reference) -> Fetched:
+        """The manifest of the wanted platform."""
+        if not manifest.is_index(found.descriptor.media_type, found.data):
+            return found
+        chosen = platform.choose(manifest.parse_index(found.data), self.platform)
+        if chosen is None:
+            wanted = self.platform or platform.default()
+            raise errdefs.NotFound(f"no matching manifest for {wanted} in the manifest list entries")
+        fetched = await self._resolve(source, replace(name, digest=chosen.digest))
+        if manifest.is_index(fetched.descriptor.media_type, fetched.data):
+            raise errdefs.InvalidArgument(f"index {found.descriptor.digest} names another index for its platform")
+        return fetched
+
+    async def _take(self, source: Repository, chosen: Fetched, name: Reference) -> Image:
+        """All of one image, unpacked."""
+        parsed = manifest.parse_manifest(chosen.data)
+        known = self.images.by_target.get(chosen.descriptor.digest)
+        if known and known.chain_id in self.images.unpacked:
+            return known
+        async with self.images.lease() as lease:
+            await self.downloads.fetch(source, parsed.config, lease, _silent)
+            document = manifest.parse_config(await content.read(self.images.client, parsed.config.digest))
+            image = Image(parsed.config.digest, chosen.descriptor, chosen.descriptor, parsed.layers, document)
+            self._check(image, name)
+            await write_document(self.images, chosen.data, parsed.config, list(parsed.layers), lease)
+            await self._layers(source, image, lease)
+            image = await read_image(self.images.client, chosen.descriptor)
+            await self.images.keep(image)
+        return image
+
+    def _check(self, image: Image, name: Reference) -> None:
+        actual = platform.of(image.document)
+        if self.platform and actual and actual not in platform.vector(self.platform):
+            raise errdefs.NotFound(
+                f"image with reference {name.familiar} was found but its platform ({actual}) "
+                f"does not match the specified platform ({self.platform})"
+            )
+        if actual and actual.os != "linux":
+            raise errdefs.InvalidArgument(f'image operating system "{actual.os}" cannot be used on this platform: '
+                                          "operating system is not supported")
+
+    async def _layers(self, source: Repository, image: Image, lease: str) -> None:
+        """Layers in parallel, unpacked in order; the first failure ends the others."""
+        unique = list(dict.fromkeys(image.layers))
+        for layer in unique:
+            self.bar(layer, "Pulling fs layer", 0, 0)
+        async with together() as group:
+            fetching = {layer: group.create_task(self._layer(source, layer, lease)) for layer in unique}
+            await unpack(
+                self.images, image, lease,
+                ready=lambda layer: fetching[layer], report=lambda layer, *state: self.bar(layer, *state),
+            )
+
+    async def _layer(self, source: Repository, layer: Descriptor, lease: str) -> None:
+        if layer.media_type.startswith((manifest.FOREIGN, manifest.OCI_FOREIGN)):
+            raise errdefs.InvalidArgument(
+                f"layer {layer.digest} is foreign: layers from other places than the registry are not fetched"
+            )
+        if not await content.keep(self.images.client, lease, layer.digest):
+            await self.downloads.fetch(source, layer, lease, lambda *state: self.bar(layer, *state))
+
+    def bar(self, layer: Descriptor, text: str, current: int, total: int) -> None:
+        """The state of a layer, at most so often while only its numbers change."""
+        before, at = self._told.get(layer.digest, ("", 0.0))
+        now = time.monotonic()
+        if text == before and now - at < _EVERY and current < total:
+            return
+        self._told[layer.digest] = (text, now)
+        key = layer.digest[7:19]
+        self.say(progress.bar(text, key, current, total) if total else progress.status(text, key))
+
+
+def _silent(text: str, current: int, total: int) -> None:
+    """A config has no bar."""
+
+
+async def pull(
+    images: Images,
+    downloads: Downloads,
+    settings: Settings,
+    name: Reference,
+    *,
+    credentials: Credentials,
+    wanted: Platform | None,
+    all_tags: bool,
+) -> AsyncIterator[bytes]:
+    """Records as they come. A client that goes away ends the pull, and downloads that nobody else waits for."""
+    said: asyncio.Queue[bytes | None] = asyncio.Queue()
+    work = asyncio.create_task(
+        Pull(images, downloads, settings, name, credentials, wanted, said.put_nowait).run(all_tags=all_tags)
+    )
+    work.add_done_callback(lambda _: said.put_nowait(None))
+    try:
+        while (record := await said.get()) is not None:
+            yield record
+        await work
+    finally:
+        work.cancel()
+        with contextlib.suppress(BaseException):
+            await work

@@ -1,0 +1,191 @@
+"""`docker push`: layers that the registry lacks, the config, then the manifest that names them.
+
+Content goes out as it is stored. A layer that came uncompressed is compressed at its first push, and that is kept.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from protos import errdefs
+from services.dockerd.images import compress, content, manifest, progress
+from services.dockerd.images.downloads import source_labels
+from services.dockerd.images.image import Image
+from services.dockerd.images.load import write_document
+from services.dockerd.images.manifest import Descriptor
+from services.dockerd.images.reference import Reference
+from services.dockerd.images.store import Images
+from services.dockerd.images.together import together
+from services.dockerd.images.turns import Turns
+from services.dockerd.registry import addresses, errors
+from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.repository import Repository
+from services.dockerd.registry.session import Session
+from services.dockerd.registry.settings import Settings
+
+log = logging.getLogger("images")
+
+_EVERY: Final = 0.1
+"""Seconds between two records of one bar."""
+
+
+@dataclass
+class Push:
+    """One request. `say` takes the records a client draws."""
+
+    images: Images
+    settings: Settings
+    turns: Turns
+    name: Reference
+    credentials: Credentials
+    say: Callable[[bytes], None]
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def _names(self, *, all_tags: bool) -> list[Reference]:
+        """What is to be pushed; NotFound in Docker's words where nothing is."""
+        if all_tags:
+            found = sorted((tag.name for tag in self.images.tags.values() if tag.name.name == self.name.name
+                            and tag.name.tag), key=str)
+        else:
+            found = [self.name] if str(self.name) in self.images.tags else []
+        if not found:
+            raise errdefs.NotFound(f"An image does not exist locally with the tag: {self.name.familiar_name}")
+        return found
+
+    async def run(self, *, all_tags: bool) -> None:
+        self.say(progress.status(f"The push refers to repository [{self.name.name}]"))
+        names = self._names(all_tags=all_tags)
+        left = await addresses.of(self.name.domain, self.settings, push=True)
+        while left:
+            endpoint = left.pop(0)
+            try:
+                async with Session(endpoint, self.credentials, self.settings) as session:
+                    await session.ping()
+                    target = Repository(session, self.name.path, push=True)
+                    for name in names:
+                        await self._one(target, name)
+                return
+            except errors.Unreachable as error:
+                if not left:
+                    raise
+                log.info("trying the next address name=%s error=%s", self.name.familiar, error)
+
+    async def _one(self, target: Repository, name: Reference) -> None:
+        image = self.images.by_id[self.images.tags[str(name)].image_id]
+        layers = list(zip(image.layers, image.diff_ids, strict=True))
+        for key in dict.fromkeys(diff_id for _, diff_id in layers):
+            self.say(progress.status("Preparing", key[7:19]))
+        async with self.images.lease() as lease:
+            sent: dict[str, asyncio.Task[Descriptor]] = {}
+            async with together() as group:
+                for layer, diff_id in layers:
+                    if layer.digest not in sent:
+                        sent[layer.digest] = group.create_task(self._layer(target, layer, diff_id, lease))
+            pushed = [sent[layer.digest].result() for layer, _ in layers]
+            document, config = await self._manifest(image, pushed)
+            await self._config(target, config)
+            digest = await target.put(name.tag, manifest.kind_of("", document), document)
+            descriptor = await write_document(self.images, document, config, pushed, lease)
+            stored = replace(image, target=descriptor, manifest=descriptor)
+            await self.images.assign(replace(name, tag="", digest=digest), stored)
+        self.say(progress.status(f"{name.tag}: digest: {digest} size: {len(document)}"))
+        self.say(progress.aux({"Tag": name.tag, "Digest": digest, "Size": len(document)}))
+        self.images.emit("push", name.familiar, {"name": name.familiar_name, **image.labels})
+
+    async def _manifest(self, image: Image, layers: list[Descriptor]) -> tuple[bytes, Descriptor]:
+        """The image's own manifest where its layers go out as they are, else one of Docker's schema 2."""
+        data = await content.read(self.images.client, image.manifest.digest)
+        config = manifest.parse_manifest(data).config
+        if [layer.digest for layer in layers] == [layer.digest for layer in image.layers]:
+            return data, config
+        config = replace(config, media_type=manifest.CONFIG)
+        return manifest.encode_schema2(config, layers), config
+
+    async def _layer(self, target: Repository, layer: Descriptor, diff_id: str, lease: str) -> Descriptor:
+        key = diff_id[7:19]
+        if self.turns.full:
+            self.say(progress.status("Waiting", key))
+        async with self.turns.one():
+            chosen = await compress.compressed(self.images.client, layer, lease)
+            said = await self._send(target, chosen, key)
+            await content.label(self.images.client, chosen.digest, await self._sources(target, chosen.digest))
+        self.say(progress.status(said, key))
+        return chosen
+
+    async def _send(self, target: Repository, layer: Descriptor, key: str) -> str:
+        """Have a layer in the registry; what to tell of it."""
+        if await target.has(layer.digest):
+            return "Layer already exists"
+        upload = ""
+        for source in await self._elsewhere(target, layer.digest):
+            upload = await target.mount(layer.digest, source)
+            if not upload:
+                return f"Mounted from {source}"
+            await target.cancel(upload)
+        await self._upload(target, layer, lambda sent: self._bar(key, sent, layer.size))
+        return "Pushed"
+
+    async def _upload(self, target: Repository, blob: Descriptor, tell: Callable[[int], None]) -> None:
+        """Send a blob, again with a pause where the way there breaks."""
+        for attempt in range(1, self.settings.attempts + 1):
+            try:
+                await target.upload(await target.begin(), self._pieces(blob, tell), blob.digest)
+                return
+            except (errors.Unreachable, errors.Refused) as error:
+                passing = error.passing if isinstance(error, errors.Refused) else True
+                expired = isinstance(error, errors.Refused) and error.status == 401 and attempt == 1
+                if attempt == self.settings.attempts or not (passing or expired):
+                    raise
+                log.info("upload broke off digest=%s attempt=%d error=%s", blob.digest, attempt, error)
+                await asyncio.sleep(min(2 ** (attempt - 1), 30))
+
+    async def _pieces(self, blob: Descriptor, tell: Callable[[int], None]) -> AsyncIterator[bytes]:
+        sent = 0
+        async for piece in content.pieces(self.images.client, blob.digest):
+            yield piece
+            sent += len(piece)
+            tell(sent)
+
+    async def _config(self, target: Repository, config: Descriptor) -> None:
+        if not await target.has(config.digest):
+            await self._upload(target, config, lambda sent: None)
+
+    async def _elsewhere(self, target: Repository, digest: str) -> list[str]:
+        """Other repositories of this registry that the blob is known to be in."""
+        label = next(iter(source_labels(target, [])))
+        labels = await content.labels(self.images.client, digest)
+        return [path for path in labels.get(label, "").split(",") if path and path != target.path][:3]
+
+    async def _sources(self, target: Repository, digest: str) -> dict[str, str]:
+        label = next(iter(source_labels(target, [])))
+        known = (await content.labels(self.images.client, digest)).get(label, "")
+        return source_labels(target, [path for path in known.split(",") if path])
+
+    def _bar(self, key: str, sent: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told.get(key, 0.0) >= _EVERY or sent >= total:
+            self._told[key] = now
+            self.say(progress.bar("Pushing", key, sent, total))
+
+
+async def push(work: Push, *, all_tags: bool) -> AsyncIterator[bytes]:
+    """Records as they come; failures too, behind the first of them."""
+    said: asyncio.Queue[bytes | None] = asyncio.Queue()
+    work.say = said.put_nowait
+    task = asyncio.create_task(work.run(all_tags=all_tags))
+    task.add_done_callback(lambda _: said.put_nowait(None))
+    try:
+        while (record := await said.get()) is not None:
+            yield record
+        try:
+            await task
+        except errdefs.EngineError as error:
+            raise errors.of_push(error, work.name) from error
+    finally:
+        task.cancel()
+        with contextlib.suppress(BaseException):
+            await task
