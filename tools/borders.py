@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ALLOWED = {
-    "dockerd": {"aiohttp", "fastapi", "google", "grpc", "h11", "httptools", "isal", "orjson", "prometheus_client", "pydantic",
-                "pydantic_core", "pyroute2", "starlette", "uvicorn", "yarl", "zstandard"},
+    "dockerd": {"aiohttp", "fastapi", "google", "grpc", "h11", "httptools", "isal", "orjson", "prometheus_client",
+                "pydantic", "pydantic_core", "pyroute2", "starlette", "uvicorn", "yarl", "zstandard"},
     "containerd": {"google", "grpc", "grpc_health", "grpc_reflection", "isal", "zstandard"},
     "shim": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe"},  # of grpc_* messages alone
     "proxy": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe"},
