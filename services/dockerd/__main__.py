@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from protos.errdefs import EngineError
+from protos.errdefs import EngineError, FailedPrecondition
 from services.dockerd import activation, config, lock, proxies, requirements
 from services.dockerd.config import Config
 from services.dockerd.notify import Teller
@@ -82,8 +82,17 @@ def _prepare(settings: Config, stack: ExitStack) -> None:
         lock.write_pid(Path(settings.pidfile))
         stack.callback(lock.remove_pid, Path(settings.pidfile))
     if settings.oom_score_adjust:
-        Path("/proc/self/oom_score_adj").write_text(str(settings.oom_score_adjust))
+        _adjust_oom_score(settings.oom_score_adjust)
     proxies.export(settings.http_proxy, settings.https_proxy, settings.no_proxy)
+
+
+def _adjust_oom_score(score: int) -> None:
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(score))
+    except OSError as error:
+        raise FailedPrecondition(
+            f"--oom-score-adjust {score}: {error.strerror}: to lower it takes CAP_SYS_RESOURCE"
+        ) from error
 
 
 def _seal() -> None:

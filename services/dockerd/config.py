@@ -257,7 +257,8 @@ class _Found:
                 if option.now in current:
                     raise InvalidArgument(both.format(old, option.now))
                 current[option.now] = current.pop(old)
-                self.notes.append(f"{what.format(old)} has been deprecated, Please use {option.now} instead")
+                now = f"--{option.now}" if "--" in what else f'"{option.now}"'
+                self.notes.append(f"{what.format(old)} has been deprecated, Please use {now} instead")
         return current
 
     def _values(self) -> dict[Option, Any]:

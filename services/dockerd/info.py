@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags, proxies, versions
+from services.dockerd import flags, mirrors, proxies, versions
 from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
@@ -148,23 +148,12 @@ def _machine() -> dict[str, Any]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    mirrors = list(config.registry_mirrors)
-    index = {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
-    networks = [each for each in config.insecure_registries if "/" in each]
-    names = {
-        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False}
-        for name in config.insecure_registries if name not in networks
-    }
     pools = [{"Base": base, "Size": size} for base, size in config.default_address_pools]
     return {
         "DockerRootDir": str(config.data_root),
         "LoggingDriver": config.log_driver,
         "IndexServerAddress": INDEX,
-        "RegistryConfig": {
-            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *networks],
-            "IndexConfigs": {"docker.io": index, **names},
-            "Mirrors": mirrors,
-        },
+        "RegistryConfig": _registries(config),
         "GenericResources": None,
         "HttpProxy": flags.masked(proxies.http()),
         "HttpsProxy": flags.masked(proxies.https()),
@@ -180,6 +169,23 @@ def _settings(config: Config) -> dict[str, Any]:
         "ProductLicense": "Community Engine",
         **({"DefaultAddressPools": pools} if pools else {}),
         **_cluster(config),
+    }
+
+
+def _registries(config: Config) -> dict[str, Any]:
+    networks = [each for each in config.insecure_registries if "/" in each]
+    insecure = [each for each in config.insecure_registries if "/" not in each]
+    mapped = {"docker.io": list(config.registry_mirrors)} | {name: [] for name in insecure}
+    with contextlib.suppress(InvalidArgument):  # a file that has gone bad since it was checked
+        for name, registry in mirrors.read(config.registry_config).items():
+            mapped.setdefault(name, []).extend(host.url for host in registry.hosts)
+    return {
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *networks],
+        "IndexConfigs": {
+            name: {"Name": name, "Mirrors": urls, "Secure": name not in insecure, "Official": name == "docker.io"}
+            for name, urls in mapped.items()
+        },
+        "Mirrors": list(config.registry_mirrors),
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import FailedPrecondition
-from services.dockerd import programs
+from services.dockerd import mirrors, programs
 from services.dockerd.cluster import settings
 from services.dockerd.config import Config
 from services.dockerd.programs import which
@@ -21,6 +21,7 @@ def check(config: Config) -> None:
         raise FailedPrecondition("dockerd needs to be started with root privileges: run it with sudo or as root")
     if config.cluster_advertise:
         settings.advertised(config.cluster_advertise)
+    mirrors.read(config.registry_config)
     missing = [*_programs(config), *_kernel(config)]
     if missing:
         raise FailedPrecondition("this machine lacks what dockerd needs:\n  " + "\n  ".join(missing))

@@ -1,0 +1,257 @@
+"""What the daemon's options do, seen from outside; each test once with all of them as flags, once in daemon.json."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.engine import REFERENCE, Engine, binary
+
+Fresh = Callable[..., Engine]
+
+GROUP = 4711
+SECCOMP = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+}
+MIRRORS = '[host."https://near.example"]\n  capabilities = ["pull"]\n'
+
+
+def options(root: Path) -> list[tuple[tuple[str, ...], str, Any]]:
+    """Flags, key and value that say the same."""
+    shared = [
+        (("-D",), "debug", True),
+        (("--label", "a=b", "--label=c=d"), "labels", ["a=b", "c=d"]),
+        (("--default-shm-size", "32m"), "default-shm-size", "32m"),
+        (("--default-ulimit=nofile=1000:2000",), "default-ulimits",
+         {"nofile": {"Name": "nofile", "Soft": 1000, "Hard": 2000}}),
+        (("--default-ipc-mode=shareable",), "default-ipc-mode", "shareable"),
+        (("--default-cgroupns-mode", "private"), "default-cgroupns-mode", "private"),
+        (("--init",), "init", True),
+        (("--init-path", str(root / "our-init")), "init-path", str(root / "our-init")),
+        (("--no-new-privileges",), "no-new-privileges", True),
+        (("--seccomp-profile", str(root / "seccomp.json")), "seccomp-profile", str(root / "seccomp.json")),
+        (("--oom-score-adjust", "123"), "oom-score-adjust", 123),
+        (("-G", str(GROUP)), "group", str(GROUP)),
+        (("--live-restore",), "live-restore", True),
+        (("--raw-logs",), "raw-logs", True),
+        (("--containerd-namespace=mine",), "containerd-namespace", "mine"),
+        (("--insecure-registry=10.2.0.0/16", "--insecure-registry", "reg.example:5000"), "insecure-registries",
+         ["10.2.0.0/16", "reg.example:5000"]),
+        (("--registry-mirror=https://one.example", "--registry-mirror=http://two.example"), "registry-mirrors",
+         ["https://one.example", "http://two.example"]),
+        (("--log-opt", "max-size=3m", "--log-opt=max-file=2"), "log-opts", {"max-size": "3m", "max-file": "2"}),
+    ]
+    ours = [
+        (("--log-format=json",), "log-format", "json"),
+        (("--min-api-version", "1.30"), "min-api-version", "1.30"),
+        (("--http-proxy=http://me:secret@proxy.example:3128", "--no-proxy=localhost"), "proxies",
+         {"http-proxy": "http://me:secret@proxy.example:3128", "no-proxy": "localhost"}),
+        (("--registry-config", str(root / "certs.d")), "registry-config", str(root / "certs.d")),
+        (("--cluster-store=etcd://10.0.0.9:2379/docker", "--cluster-advertise=lo:2376"), "",
+         {"cluster-store": "etcd://10.0.0.9:2379/docker", "cluster-advertise": "lo:2376"}),
+        (("--cluster-store-opt", "discovery.heartbeat=20"), "cluster-store-opts", {"discovery.heartbeat": "20"}),
+        (("--containerd-plugins-namespace=theirs",), "containerd-plugin-namespace", "theirs"),
+        (("--feature=cdi=false",), "features", {"cdi": False}),
+        (("--experimental", "--disable-legacy-registry"), "", {"experimental": True, "disable-legacy-registry": True}),
+    ]
+    return shared if REFERENCE else shared + ours
+
+
+@pytest.fixture(scope="module", params=["flags", "keys"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made = Engine()
+    try:
+        prepare(made.root)
+        file, words, document = made.root / "daemon.json", [], {}
+        for flags, key, value in options(made.root):
+            words += flags
+            document |= {key: value} if key else value
+        file.write_text(json.dumps(document if request.param == "keys" else {}))
+        made.start("--config-file", str(file), *(words if request.param == "flags" else ()))
+        made.load()
+        yield made
+    finally:
+        made.close()
+
+
+def prepare(root: Path) -> None:
+    """The files that options name."""
+    init = shutil.which("tini-static") or shutil.which("docker-init")
+    assert init, "no init: apt-get install tini"
+    shutil.copy(init, root / "our-init")
+    (root / "seccomp.json").write_text(json.dumps(SECCOMP))
+    (root / "certs.d/other.example").mkdir(parents=True)
+    (root / "certs.d/other.example/hosts.toml").write_text(MIRRORS)
+
+
+def test_defaults_of_containers(engine: Engine) -> None:
+    docker = engine.docker
+    script = (
+        "cat /proc/1/comm; ulimit -n; ulimit -Hn; df /dev/shm | tail -1; grep NoNewPrivs /proc/self/status; "
+        "readlink /proc/self/ns/cgroup; mkdir /x"
+    )
+    result = docker("run", "--name", "box", "busybox", "sh", "-c", script)
+    init, soft, hard, shm, privileges, cgroup = result.lines
+    assert init == "docker-init"
+    assert (soft, hard) == ("1000", "2000")
+    assert shm.split()[1] == str(32 << 10)
+    assert privileges.split()[1] == "1"
+    assert cgroup != str(Path("/proc/self/ns/cgroup").readlink())
+    assert "Operation not permitted" in result.err
+    described = json.loads(docker.inspect("box", "{{json .HostConfig}}"))
+    assert (described["IpcMode"], described["CgroupnsMode"]) == ("shareable", "private")
+    assert described["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "3m", "max-file": "2"}}
+    docker.ok("rm", "box")
+
+
+def test_a_container_may_say_otherwise(engine: Engine) -> None:
+    out = engine.docker.ok(
+        "run", "--rm", "--init=false", "--ulimit", "nofile=50:60", "--shm-size", "16m", "--security-opt",
+        "seccomp=unconfined", "--cgroupns", "host", "busybox", "sh", "-c",
+        "mkdir /x; cat /proc/1/comm; ulimit -n; df /dev/shm | tail -1; readlink /proc/self/ns/cgroup",
+    ).splitlines()
+    assert out[0] != "docker-init" and out[1] == "50" and out[2].split()[1] == str(16 << 10)
+    assert out[3] == str(Path("/proc/self/ns/cgroup").readlink())
+
+
+def test_shown_by_info(engine: Engine) -> None:
+    info = engine.api.get("/info")
+    assert info["Debug"] is True and info["LiveRestoreEnabled"] is True
+    assert sorted(info["Labels"]) == ["a=b", "c=d"]
+    assert info["InitBinary"] == str(engine.root / "our-init")
+    registries = info["RegistryConfig"]
+    assert {"10.2.0.0/16", "127.0.0.0/8"} <= set(registries["InsecureRegistryCIDRs"])
+    assert registries["IndexConfigs"]["reg.example:5000"]["Secure"] is False
+    assert [each.rstrip("/") for each in registries["Mirrors"]] == ["https://one.example", "http://two.example"]
+    text = engine.docker.ok("info")
+    for line in ("Debug Mode: true", "10.2.0.0/16", "https://one.example/", " a=b", "Live Restore Enabled: true"):
+        assert line in text
+
+
+def test_seen_in_the_kernel(engine: Engine) -> None:
+    assert Path(f"/proc/{engine.pid}/oom_score_adj").read_text().strip() == "123"
+    assert engine.socket.stat().st_gid == GROUP and engine.socket.stat().st_mode & 0o777 == 0o660
+    docker = engine.docker
+    docker.ok("run", "-d", "--name", "box", "busybox", "sleep", "600")
+    pid = docker.inspect("box", "{{.State.Pid}}")
+    assert f"/{engine.name}/" in Path(f"/proc/{pid}/cgroup").read_text()
+    docker.ok("rm", "-f", "box")
+
+
+def test_containers_are_in_their_namespace_of_containerd(engine: Engine) -> None:
+    identity = engine.docker.ok("run", "-d", "busybox", "sleep", "600")
+    words = ["ctr", "-a", str(engine.exec / "containerd/containerd.sock"), "-n", "mine", "tasks", "ls", "-q"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
+    assert identity in done.stdout.split()
+    engine.docker.ok("rm", "-f", identity)
+
+
+def test_the_log_has_no_colours(engine: Engine) -> None:
+    assert "\x1b" not in engine.log.read_text()
+
+
+@pytest.mark.ours
+def test_the_log_is_json(engine: Engine) -> None:
+    entries = [json.loads(line) for line in engine.log.read_text().splitlines() if line.startswith("{")]
+    assert any("completed initialization" in entry["msg"] and entry["level"] == "info" for entry in entries)
+    assert any(entry["level"] == "debug" for entry in entries)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"]) for entry in entries)
+
+
+@pytest.mark.ours
+def test_the_lowest_version_is_served(engine: Engine) -> None:
+    for path in ("/v1.29/_ping", "/v1.29/info", "/v1.29/containers/json"):
+        reply = engine.api("GET", path)
+        assert reply.status == 400 and b"Minimum supported API version is 1.30" in reply.body
+    assert engine.api("GET", "/v1.30/_ping").status == 200
+    assert engine.api.get("/version")["MinAPIVersion"] == "1.30"
+
+
+@pytest.mark.ours
+def test_proxies_are_shown_without_their_password_and_handed_on(engine: Engine) -> None:
+    info = engine.api.get("/info")
+    assert (info["HttpProxy"], info["NoProxy"]) == ("http://xxxxx:xxxxx@proxy.example:3128", "localhost")
+    assert "secret" not in engine.docker.ok("info")
+    assert b"HTTP_PROXY=http://me:secret@" in Path(f"/proc/{engine.containerd()}/environ").read_bytes()
+    assert "secret" not in engine.docker.ok("run", "--rm", "busybox", "env")
+
+
+@pytest.mark.ours
+def test_mirrors_of_any_registry_are_listed(engine: Engine) -> None:
+    found = engine.api.get("/info")["RegistryConfig"]["IndexConfigs"]["other.example"]
+    assert (found["Mirrors"], found["Secure"]) == (["https://near.example"], True)
+
+
+@pytest.mark.ours
+def test_a_cluster_store_is_shown_and_its_networks_are_not_there(engine: Engine) -> None:
+    info = engine.api.get("/info")
+    assert info["ClusterStore"] == "etcd://10.0.0.9:2379/docker"
+    assert info["ClusterAdvertise"] == "127.0.0.1:2376", "the interface's address"
+    assert "etcd://10.0.0.9:2379/docker" in engine.docker("info").err, "among the warnings"
+    reply = engine.api("POST", "/networks/create", body={"Name": "wide", "Driver": "overlay"})
+    assert reply.status == 501
+
+
+@pytest.mark.ours
+def test_namespaces_and_notes(engine: Engine) -> None:
+    assert engine.api.get("/info")["Containerd"]["Namespaces"] == {"Containers": "mine", "Plugins": "theirs"}
+    log = engine.log.read_text()
+    assert "--experimental has no effect: " in log and "--disable-legacy-registry has no effect: " in log
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--max-concurrent-downloads", "-1"], "invalid max concurrent downloads: -1"),
+        (["--log-level", "loud"], "loud"),
+        (["--default-ipc-mode", "x"], 'efault IPC mode setting (x) is invalid; use "shareable" or "private"'),
+        (["--default-cgroupns-mode", "x"], 'efault cgroup namespace mode (x) is invalid; use "host" or "private"'),
+        (["--default-ulimit", "bogus=1"], "invalid ulimit type: bogus"),
+        (["--default-shm-size", "x"], "invalid size: 'x'"),
+        (["--label", "x"], "bad attribute format: x"),
+        (["--label", "a=1", "--label", "a=2"], "conflict labels"),
+        (["--registry-mirror", "ftp://x"], 'unsupported scheme "ftp" in "ftp://x"'),
+        (["--insecure-registry", "-x"], "invalid index name (-x). Cannot begin or end with a hyphen"),
+        (["--seccomp-profile", "/no/such"], "/no/such"),
+        (["--graph", "/a", "--data-root", "/b"], 'cannot specify both "--graph" and "--data-root" option'),
+    ],
+)
+def test_values_that_cannot_be_are_refused(fresh: Fresh, flags: list[str], text: str) -> None:
+    if REFERENCE and flags[0] in ("--graph",):
+        pytest.skip("the harness names the data root by --data-root already")
+    code, out = fresh(start=False).fails_to_start(*flags)
+    assert code != 0 and text in out
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--selinux-enabled"], "SELinux"),
+        (["--api-cors-header", "*"], "--api-cors-header has been removed: use a reverse proxy"),
+        (["--rootless"], "--rootless is not supported"),
+        (["--cri-containerd"], "--cri-containerd is not supported"),
+        (["--cluster-advertise", "eth0:1"], "must be accompanied by --cluster-store"),
+        (["--cluster-store", "etcd://h:1", "--cluster-advertise", "nosuch0:1"], "interface name (nosuch0:1)"),
+        (["--min-api-version", "1.1"], "minimum supported API version is 1.24: 1.1"),
+        (["--log-format", "xml"], "invalid log format: xml"),
+        (["--cluster-store-opt", "x"], "invalid key=value pair: x"),
+    ],
+)
+def test_what_is_refused_here(fresh: Fresh, flags: list[str], text: str) -> None:
+    code, out = fresh(start=False).fails_to_start(*flags)
+    assert code != 0 and text in out
+
+
+@pytest.mark.ours
+def test_the_old_name_of_the_data_root_works_and_says_so() -> None:
+    words = [binary(False), "-g=/data/docker", "--validate"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "configuration OK" in done.stdout
+    assert "Flag --graph has been deprecated, Please use --data-root instead" in done.stderr

@@ -1,0 +1,159 @@
+"""Every option of the table as a flag, as a key of daemon.json, as both, and with a value that cannot be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protos.errdefs import InvalidArgument
+from services.dockerd import config, flags
+from services.dockerd.config import Config, Invocation
+from services.dockerd.options import OPTIONS, Option
+
+THERE = [option for option in OPTIONS if option.field]
+KEYED = [option for option in OPTIONS if option.key and not option.now]
+SAMPLES: dict[str, tuple[str, Any]] = {
+    "add-runtime": ("other=/usr/bin/other", {"other": {"path": "/usr/bin/other"}}),
+    "cluster-advertise": ("eth0:2376", "eth0:2376"),
+    "cluster-store": ("etcd://h:2379/x", "etcd://h:2379/x"),
+    "default-address-pool": ("base=10.0.0.0/8,size=24", [{"base": "10.0.0.0/8", "size": 24}]),
+    "default-cgroupns-mode": ("private", "private"),
+    "default-ipc-mode": ("shareable", "shareable"),
+    "default-runtime": ("io.containerd.runc.v2", "io.containerd.runc.v2"),
+    "default-ulimit": ("nofile=1:2", {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 2}}),
+    "log-format": ("json", "json"),
+    "log-level": ("warn", "warn"),
+    "metrics-addr": ("127.0.0.1:9323", "127.0.0.1:9323"),
+    "min-api-version": ("1.40", "1.40"),
+}
+"""Of options that not every text of their kind is a value of: as a flag, and in the file."""
+BESIDE = {"cluster-advertise": ("--cluster-store", "etcd://h:1")}
+"""Flags that an option needs beside it."""
+KINDS: dict[Callable[[str], Any], tuple[str, Any]] = {
+    flags.boolean: ("true", True), flags.integer: ("7", 7), flags.address: ("10.9.8.7", "10.9.8.7"),
+    flags.size: ("3m", "3m"), flags.pair: ("a=b", {"a": "b"}), flags.feature: ("cdi=false", {"cdi": False}),
+    flags.label: ("a=b", "a=b"), flags.mirror: ("https://m/", "https://m/"), flags.registry: ("reg:5000", "reg:5000"),
+}
+
+
+def named(option: Option) -> str:
+    return option.flag.name
+
+
+def sample(option: Option) -> tuple[str, Any]:
+    """A value other than the default: as a flag's text, and in JSON."""
+    if option.flag.name in SAMPLES:
+        return SAMPLES[option.flag.name]
+    text, value = KINDS.get(option.flag.read, ("/a/b", "/a/b"))
+    if option.flag.boolean and getattr(Config(), option.field, False) is True:
+        text, value = "false", False
+    return text, [value] if option.flag.many else value
+
+
+def document(option: Option, value: Any) -> dict[str, Any]:
+    outer, dot, inner = option.key.partition(".")
+    return {outer: {inner: value}} if dot else {outer: value}
+
+
+def parse(tmp_path: Path, content: dict[str, Any], *words: str) -> Invocation:
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps(content))
+    return config.parse(["--config-file", str(path), *words])
+
+
+def refusal(tmp_path: Path, content: dict[str, Any], *words: str) -> str:
+    with pytest.raises(InvalidArgument) as refused:
+        parse(tmp_path, content, *words)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("option", THERE, ids=named)
+def test_flag_and_key_say_the_same(tmp_path: Path, option: Option) -> None:
+    text, value = sample(option)
+    beside = BESIDE.get(option.flag.name, ())
+    by_flag = parse(tmp_path, {}, f"--{option.flag.name}={text}", *beside).config
+    assert by_flag == parse(tmp_path, document(option, value), *beside).config
+    assert getattr(by_flag, option.field) != getattr(Config(), option.field)
+
+
+@pytest.mark.parametrize("option", THERE, ids=named)
+def test_both_is_a_conflict(tmp_path: Path, option: Option) -> None:
+    text, value = sample(option)
+    beside = BESIDE.get(option.flag.name, ())
+    words = (f"--{option.flag.name}={text}", *beside)
+    if option.key == "runtimes":
+        assert parse(tmp_path, document(option, value), *words)
+        return
+    name = option.key.rpartition(".")[2]
+    told = refusal(tmp_path, document(option, value), *words)
+    assert "the following directives are specified both as a flag and in the configuration file: " in told
+    assert f" {name}: (from flag: " in told and ", from file: " in told
+
+
+@pytest.mark.parametrize("option", [option for option in THERE if option.flag.read in KINDS], ids=named)
+def test_a_bad_flag_is_refused_by_name(tmp_path: Path, option: Option) -> None:
+    if option.flag.read is flags.registry:
+        bad = "-x"
+    elif option.flag.read is flags.feature:
+        bad = "cdi=perhaps"
+    else:
+        bad = "?"
+    told = refusal(tmp_path, {}, f"--{option.flag.name}={bad}")
+    assert f'invalid argument "{bad}" for "' in told and f'--{option.flag.name}" flag: ' in told
+
+
+@pytest.mark.parametrize("option", KEYED, ids=named)
+def test_a_value_of_another_type_is_refused_by_key(tmp_path: Path, option: Option) -> None:
+    for wrong in ([[]], {"x": []}, 1.5):
+        told = refusal(tmp_path, document(option, wrong))
+        assert f"line 1: {option.key}: " in told and "expected " in told
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.moot], ids=named)
+def test_what_means_nothing_is_told(tmp_path: Path, option: Option) -> None:
+    text, value = sample(option)
+    for asked in (parse(tmp_path, {}, f"--{option.flag.name}={text}"), parse(tmp_path, document(option, value))):
+        assert asked.config == Config()
+        assert asked.notes == (f"--{option.flag.name} {option.reason}",)
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.reason and not option.moot], ids=named)
+def test_what_is_gone_is_refused_in_a_line(tmp_path: Path, option: Option) -> None:
+    text, value = sample(option)
+    for told in (
+        refusal(tmp_path, {}, f"--{option.flag.name}={text}"), refusal(tmp_path, document(option, value)),
+    ):
+        assert told == f"--{option.flag.name} {option.reason}"
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.neutral], ids=named)
+def test_asking_for_nothing_is_accepted(tmp_path: Path, option: Option) -> None:
+    for value in option.neutral:
+        if option.flag.many == isinstance(value, list) and not (option.flag.read is flags.integer and value == ""):
+            assert parse(tmp_path, document(option, value)).config == Config()
+
+
+def test_old_names_are_told(tmp_path: Path) -> None:
+    asked = parse(tmp_path, {}, "-g=/data/docker")
+    assert asked.config.data_root == Path("/data/docker")
+    assert asked.notes == ("Flag --graph has been deprecated, Please use --data-root instead",)
+    assert parse(tmp_path, {"graph": "/data"}).config.data_root == Path("/data")
+    told = refusal(tmp_path, {}, "--graph", "/a", "--data-root", "/b")
+    assert 'cannot specify both "--graph" and "--data-root" option' in told
+    told = refusal(tmp_path, {"graph": "/a", "data-root": "/b"})
+    assert 'cannot specify both "graph" and "data-root" config file options' in told
+    assert "data-root: (from flag: /a, from file: /b)" in refusal(tmp_path, {"data-root": "/b"}, "-g", "/a")
+
+
+def test_passwords_of_proxies_are_not_told(tmp_path: Path) -> None:
+    given = {"proxies": {"http-proxy": "http://u:secret@p:1/"}}
+    told = refusal(tmp_path, given, "--http-proxy", "http://v:hidden@q:2")
+    assert "http-proxy: (from flag: http://xxxxx:xxxxx@q:2, from file: http://xxxxx:xxxxx@p:1/)" in told
+
+
+def test_the_environment_may_name_the_lowest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(config.MIN_API_VERSION, "1.41")
+    assert parse(tmp_path, {}).config.min_api_version == "1.41"
+    assert parse(tmp_path, {}, "--min-api-version", "1.42").config.min_api_version == "1.42"
