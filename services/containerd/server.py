@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from grpc import aio
 
@@ -163,20 +163,34 @@ async def serve(config: Config) -> AsyncIterator[Core]:
         yield core
 
 
+class _Services:
+    """The server as generated code fills it, without its methods one by one.
+
+    grpc.aio waits for each registered method on its own, and for all of them anew with every call.
+    """
+
+    def __init__(self, server: aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """The generic handlers are enough."""
+
+
 async def _server(core: Core) -> aio.Server:
     server = aio.server(interceptors=[Boundary()], options=OPTIONS)
+    services = cast(aio.Server, _Services(server))
     exchange, collector = core.exchange, core.collector
-    add_VersionServicer_to_server(VersionService(), server)
-    add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows()), server)
-    add_NamespacesServicer_to_server(NamespacesService(core.namespaces, exchange), server)
-    add_ContentServicer_to_server(ContentService(core.content, exchange, collector), server)
-    add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector, core.upkeep), server)
-    add_SnapshotsServicer_to_server(SnapshotsService(core.snapshotters, exchange, collector), server)
-    add_DiffServicer_to_server(DiffService(core.differ), server)
-    add_ContainersServicer_to_server(ContainersService(core.containers, exchange, collector), server)
-    add_TasksServicer_to_server(TasksService(core.tasks), server)
-    add_LeasesServicer_to_server(LeasesService(core.leases, collector), server)
-    add_EventsServicer_to_server(EventsService(exchange), server)
+    add_VersionServicer_to_server(VersionService(), services)
+    add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows()), services)
+    add_NamespacesServicer_to_server(NamespacesService(core.namespaces, exchange), services)
+    add_ContentServicer_to_server(ContentService(core.content, exchange, collector), services)
+    add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector, core.upkeep), services)
+    add_SnapshotsServicer_to_server(SnapshotsService(core.snapshotters, exchange, collector), services)
+    add_DiffServicer_to_server(DiffService(core.differ), services)
+    add_ContainersServicer_to_server(ContainersService(core.containers, exchange, collector), services)
+    add_TasksServicer_to_server(TasksService(core.tasks), services)
+    add_LeasesServicer_to_server(LeasesService(core.leases, collector), services)
+    add_EventsServicer_to_server(EventsService(exchange), services)
     await inspection.enable(server)
     server.add_insecure_port(f"unix://{core.config.address}")
     return server
