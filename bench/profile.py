@@ -37,7 +37,7 @@ def read(log: str) -> Times:
     times: Times = defaultdict(list)
     for line in log.splitlines():
         if found := _LINE.search(line):
-            hop = _HOPS["answered" if "logger=shim.rpc" in line else found[1]]
+            hop = _HOPS["answered" if found[1] == "served" and ".task.v3." in found[2] else found[1]]
             times[hop, found[2].rsplit(".", 1)[-1]].append(float(found[3]))
     hops = [*_HOPS.values()]
     known = [each for each in times if each[1] in _CALLS]
