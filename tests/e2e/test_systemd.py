@@ -19,12 +19,18 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    files = {f"/etc/systemd/system/{name}": (UNITS / name).read_text() for name in ("docker.service", "docker.socket")}
+def units() -> dict[str, str]:
+    """All of ours, and what they name."""
+    files = {f"/etc/systemd/system/{unit.name}": unit.read_text() for unit in UNITS.iterdir()}
     short = "[Unit]\nStartLimitBurst=0\n[Service]\nWatchdogSec=3\nRestartSec=100ms\n"
     files["/etc/systemd/system/docker.service.d/short.conf"] = short
     files["/opt/dockerd/bin"] = f"-> {Path(sys.executable).parent}"
+    return files
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    files = units()
     files["/etc/docker/daemon.json"] = '{"labels": ["by=systemd"]}'
     files["/etc/docker/other.json"] = '{"labels": ["by=reload"]}'
     with Machine(files, ("docker.socket",)) as machine:
@@ -93,3 +99,19 @@ def test_a_stop_stops_containers_and_leaves_the_socket(machine: Machine, box: st
     assert machine.show("docker.socket", "ActiveState") == "active"
     assert pid_of(machine, box) == "exited 0"  # which has started it again
     assert running(machine)
+
+
+def test_containerd_can_be_a_unit_of_its_own() -> None:
+    text = (UNITS / "docker-containerd.service").read_text()
+    asked = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
+    files = units() | {"/etc/systemd/system/docker.service.d/override.conf": "\n".join(asked)}
+    with Machine(files, ("docker.socket",)) as machine:
+        machine.ok("docker", "load", "-q", stdin=image.archive())
+        machine.ok("docker", "run", "-d", "--name", "box", "busybox", "sleep", "600")
+        lives = pid_of(machine, "box")
+        before = machine.show("docker-containerd.service", "MainPID")
+        machine.ok("systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker-containerd.service")
+        other = ("0", before)
+        until(lambda: machine.show("docker-containerd.service", "MainPID") not in other, "systemd restarts it", 30)
+        until(lambda: machine("docker", "exec", "box", "true").returncode == 0, "dockerd has found it again", 30)
+        assert pid_of(machine, "box") == lives

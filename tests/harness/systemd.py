@@ -31,7 +31,7 @@ while read type options target; do
     mount -t $type -o $options $type $root$target
 done <$1.cgroups
 mount --rbind /dev $root/dev
-for place in run tmp var/lib/docker; do mkdir -p $root/$place; mount -t tmpfs tmpfs $root/$place; done
+for place in run tmp var/lib/docker var/lib/docker-containerd; do mkdir -p $root/$place; mount -t tmpfs tmpfs $root/$place; done
 cd $root
 rm -rf etc/systemd/system usr/lib/systemd/system/*.target.wants usr/lib/systemd/system-generators
 cp -a $2/. .
