@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy import image
-from tests.harness import systemd
-from tests.harness.systemd import Machine
+from tests.harness.machine import SYSTEMD, Systemd
 from tests.harness.wait import until
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 pytestmark = [
     pytest.mark.ours,
-    pytest.mark.skipif(not systemd.PROGRAM.exists(), reason="systemd is not installed"),
+    pytest.mark.skipif(not SYSTEMD.exists(), reason="systemd is not installed"),
 ]
 
 
@@ -29,31 +28,31 @@ def units() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
+def machine() -> Iterator[Systemd]:
     files = units()
     files["/etc/docker/daemon.json"] = '{"labels": ["by=systemd"]}'
     files["/etc/docker/other.json"] = '{"labels": ["by=reload"]}'
-    with Machine(files, ("docker.socket",)) as machine:
+    with Systemd(files, "docker.socket") as machine:
         yield machine
 
 
 @pytest.fixture
-def box(machine: Machine) -> Iterator[str]:
+def box(machine: Systemd) -> Iterator[str]:
     machine.ok("docker", "load", "-q", stdin=image.archive())
     machine.ok("docker", "run", "-d", "--stop-timeout=1", "--name", "box", "busybox", "sleep", "600")
     yield "box"
     machine.ok("docker", "rm", "-f", "box")
 
 
-def running(machine: Machine) -> bool:
+def running(machine: Systemd) -> bool:
     return machine.show("docker.service", "ActiveState") == "active"
 
 
-def pid_of(machine: Machine, container: str) -> str:
+def pid_of(machine: Systemd, container: str) -> str:
     return machine.ok("docker", "inspect", "-f", "{{.State.Status}} {{.State.Pid}}", container)
 
 
-def test_the_first_client_starts_it(machine: Machine) -> None:
+def test_the_first_client_starts_it(machine: Systemd) -> None:
     assert machine.show("docker.service", "ActiveState") == "inactive"
     assert machine.ok("stat", "-c", "%U %G %a", "/run/docker.sock") == "root docker 660"
     assert machine.ok("docker", "info", "-f", "{{.Labels}}") == "[by=systemd]"
@@ -61,7 +60,7 @@ def test_the_first_client_starts_it(machine: Machine) -> None:
     assert machine.ok("cat", f"/proc/{machine.show('docker.service', 'MainPID')}/comm") == "dockerd"
 
 
-def test_a_killed_daemon_is_started_again(machine: Machine, box: str) -> None:
+def test_a_killed_daemon_is_started_again(machine: Systemd, box: str) -> None:
     before = machine.show("docker.service", "MainPID")
     lives = pid_of(machine, box)
     assert lives.startswith("running")
@@ -70,22 +69,22 @@ def test_a_killed_daemon_is_started_again(machine: Machine, box: str) -> None:
     assert pid_of(machine, box) == lives
 
 
-def test_a_stuck_daemon_is_started_again(machine: Machine, box: str) -> None:
+def test_a_stuck_daemon_is_started_again(machine: Systemd, box: str) -> None:
     before = machine.show("docker.service", "MainPID")
     lives = pid_of(machine, box)
     machine.ok("kill", f"-{signal.SIGSTOP}", before)
     until(lambda: running(machine) and machine.show("docker.service", "MainPID") != before, "the watchdog bites", 40)
     assert pid_of(machine, box) == lives
-    assert "Watchdog timeout" in machine.journal()
+    assert "Watchdog timeout" in machine.said()
 
 
-def test_a_waiting_daemon_is_left_alone(machine: Machine) -> None:
+def test_a_waiting_daemon_is_left_alone(machine: Systemd) -> None:
     machine.ok("docker", "version")
     before = machine.show("docker.service", "WatchdogTimestampMonotonic")
     until(lambda: machine.show("docker.service", "WatchdogTimestampMonotonic") != before, "it shows signs of life")
 
 
-def test_a_reload_is_survived(machine: Machine) -> None:
+def test_a_reload_is_survived(machine: Systemd) -> None:
     before = machine.show("docker.service", "MainPID")
     machine.ok("cp", "/etc/docker/other.json", "/etc/docker/daemon.json")
     machine.ok("systemctl", "reload", "docker.service")
@@ -93,7 +92,7 @@ def test_a_reload_is_survived(machine: Machine) -> None:
     assert running(machine) and machine.show("docker.service", "MainPID") == before
 
 
-def test_a_stop_stops_containers_and_leaves_the_socket(machine: Machine, box: str) -> None:
+def test_a_stop_stops_containers_and_leaves_the_socket(machine: Systemd, box: str) -> None:
     machine.ok("systemctl", "stop", "docker.service")
     assert machine.show("docker.service", "Result") == "success"
     assert machine.show("docker.socket", "ActiveState") == "active"
@@ -105,7 +104,7 @@ def test_containerd_can_be_a_unit_of_its_own() -> None:
     text = (UNITS / "docker-containerd.service").read_text()
     asked = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
     files = units() | {"/etc/systemd/system/docker.service.d/override.conf": "\n".join(asked)}
-    with Machine(files, ("docker.socket",)) as machine:
+    with Systemd(files, "docker.socket") as machine:
         machine.ok("docker", "load", "-q", stdin=image.archive())
         machine.ok("docker", "run", "-d", "--name", "box", "busybox", "sleep", "600")
         lives = pid_of(machine, "box")

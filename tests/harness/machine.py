@@ -1,6 +1,6 @@
-"""Debian's systemd as process 1 of a machine within this one: own namespaces, own control groups, `/` as an overlay.
+"""A machine within this one: a process 1 of its own, own namespaces, own control groups, `/` as an overlay.
 
-Nothing of it reaches the machine itself: of systemd's own units only the journal is started.
+Debian's systemd as process 1 reaches nothing of the machine itself: of its own units only the journal is started.
 """
 
 import functools
@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.harness.wait import until
 
-PROGRAM = Path("/lib/systemd/systemd")
-PLACES = "/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin"
+SYSTEMD = Path("/lib/systemd/systemd")
+PLACES = "/opt/dockerd/bin:/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin"
 
 SCRIPT = r"""
 set -e
@@ -31,36 +32,43 @@ while read type options target; do
     mount -t $type -o $options $type $root$target
 done <$1.cgroups
 mount --rbind /dev $root/dev
-for place in run tmp var/lib/docker var/lib/docker-containerd; do mkdir -p $root/$place; mount -t tmpfs tmpfs $root/$place; done
+for place in run tmp var/lib/docker var/lib/docker-containerd; do
+    mkdir -p $root/$place
+    mount -t tmpfs tmpfs $root/$place
+done
+ip link set lo up
 cd $root
 rm -rf etc/systemd/system usr/lib/systemd/system/*.target.wants usr/lib/systemd/system-generators
 cp -a $2/. .
 mkdir .old
 pivot_root . .old
 umount -l /.old
-exec env -i container=test PATH=$3 /lib/systemd/systemd --system --unit=test.target
+path=$3
+shift 3
+exec env -i container=test PATH=$path "$@"
 """
 
 
 class Machine:
-    """`files` by absolute path are laid over the root; `wanted` units are started at boot."""
+    """`files` by absolute path are laid over the root, `-> target` as links; `command` is process 1."""
 
-    def __init__(self, files: dict[str, str], wanted: tuple[str, ...]) -> None:
+    def __init__(self, files: dict[str, str], *command: str) -> None:
+        self.command = command
         self.root = Path(tempfile.mkdtemp(prefix="e2e-", dir="/dev/shm"))
         self.name = self.root.name
         self.files = self.root.with_name(f"{self.name}.files")
-        target = f"[Unit]\nDescription=Test\nWants={' '.join(wanted)} systemd-journald.service\n"
-        for path, text in {**files, "/etc/systemd/system/test.target": target}.items():
+        for path, text in files.items():
             place = self.files / path.removeprefix("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             if text.startswith("-> "):
                 place.symlink_to(text.removeprefix("-> "))
             else:
                 place.write_text(text)
+                place.chmod(0o755 if text.startswith("#!") else 0o644)
         self.process: subprocess.Popen[bytes] | None = None
         self.init = 0
 
-    def __enter__(self) -> "Machine":
+    def __enter__(self) -> Self:
         mounts = list(hierarchies())
         listed = self.root.with_name(f"{self.name}.cgroups")
         listed.write_text("".join(f"{kind} {options} {target}\n" for kind, options, target in mounts))
@@ -76,16 +84,28 @@ class Machine:
                 (group / "cgroup.procs").write_text(str(os.getpid()))
 
         words = ["unshare", "-m", "-p", "-f", "-C", "-i", "-n", "-u", "--kill-child", "--propagation", "private", "--"]
-        log = self.root.with_name(f"{self.name}.log").open("wb")
+        log = self.log.open("wb")
         self.process = subprocess.Popen(
-            [*words, "sh", "-c", SCRIPT, "sh", self.root, self.files, PLACES], stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, preexec_fn=join, start_new_session=True,
-        )
+            [*words, "sh", "-c", SCRIPT, "sh", self.root, self.files, PLACES, *self.command],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=join, start_new_session=True,
+        )  # fmt: skip
         log.close()
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         self.init = int(until(children.read_text, "process 1 lives").split()[0])
-        until(lambda: self("systemctl", "is-active", "test.target").stdout == b"active\n", "systemd has booted", 30)
+        until(self.booted, "the machine has booted", 30)
         return self
+
+    def booted(self) -> bool:
+        """Process 1 is no longer the script."""
+        return self("true").returncode == 0 and b"pivot_root" not in Path(f"/proc/{self.init}/cmdline").read_bytes()
+
+    @property
+    def log(self) -> Path:
+        return self.root.with_name(f"{self.name}.log")
+
+    def said(self) -> str:
+        """What process 1 and those below it have written."""
+        return self.log.read_text(errors="replace")
 
     def group(self, target: str) -> Path:
         return Path(target) / self.name
@@ -97,14 +117,8 @@ class Machine:
 
     def ok(self, *words: str, stdin: bytes = b"") -> str:
         done = self(*words, stdin=stdin)
-        assert done.returncode == 0, f"{words}: {done.stdout!r} {done.stderr!r}\n{self.journal()}"
+        assert done.returncode == 0, f"{words}: {done.stdout!r} {done.stderr!r}\n{self.said()}"
         return done.stdout.decode().strip()
-
-    def show(self, unit: str, name: str) -> str:
-        return self.ok("systemctl", "show", "--value", "-p", name, unit)
-
-    def journal(self) -> str:
-        return self("journalctl", "--no-pager", "-n", "500", "-o", "cat").stdout.decode(errors="replace")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -116,6 +130,24 @@ class Machine:
             until(functools.partial(empty, self.group(target)), "control groups are empty")
         for path in self.root.parent.glob(f"{self.name}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class Systemd(Machine):
+    """`wanted` units are started at boot."""
+
+    def __init__(self, files: dict[str, str], *wanted: str) -> None:
+        target = f"[Unit]\nDescription=Test\nWants={' '.join(wanted)} systemd-journald.service\n"
+        files = files | {"/etc/systemd/system/test.target": target}
+        super().__init__(files, str(SYSTEMD), "--system", "--unit=test.target")
+
+    def booted(self) -> bool:
+        return self("systemctl", "is-active", "test.target").stdout == b"active\n"
+
+    def show(self, unit: str, name: str) -> str:
+        return self.ok("systemctl", "show", "--value", "-p", name, unit)
+
+    def said(self) -> str:
+        return self("journalctl", "--no-pager", "-n", "500", "-o", "cat").stdout.decode(errors="replace")
 
 
 def hierarchies() -> Iterator[tuple[str, str, str]]:
