@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.dockerd.__main__ import READY_FD
+from services.dockerd.notify import READY_FD
 from tests.harness.engine import Engine
 from tests.harness.wait import until
 
