@@ -118,9 +118,7 @@ class Secure(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
-            log.info("http: TLS error from=%s error=%s", self._raw.get_extra_info("peername"), error.reason)
-            self._flush()
-            self._raw.abort()
+            self._break(error)
             return
         self._flush()  # a new key, say, is answered
         protocol = self._protocol
@@ -129,6 +127,12 @@ class Secure(asyncio.Transport, asyncio.Protocol):
             protocol.data_received(data)
         if self._ended and not self._closing and not protocol.eof_received():
             self.close()
+
+    def _break(self, error: ssl.SSLError) -> None:
+        """The client has sent what is no TLS, or the session is over."""
+        log.info("http: TLS error from=%s error=%s", self._raw.get_extra_info("peername"), error.reason or error)
+        self._flush()  # the alert that tells the client
+        self.abort()
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._raw.is_closing():
@@ -176,8 +180,12 @@ class Secure(asyncio.Transport, asyncio.Protocol):
         if self._finished or self.is_closing():
             return
         view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
+        try:
+            while view:
+                view = view[self._tls.write(view) :]
+        except ssl.SSLError as error:
+            self._break(error)
+            return
         self._flush()
 
     def can_write_eof(self) -> bool:

@@ -200,6 +200,19 @@ def test_a_connection_that_is_cut_has_not_ended(signed: Authority) -> None:
     asyncio.run(main())
 
 
+def test_what_is_no_tls_ends_the_connection(signed: Authority) -> None:
+    async def main() -> None:
+        async with pair(signed, trusting(signed)) as (client, server, secure):
+            await client.send(b"x")
+            await until(lambda: bool(server.seen))
+            await asyncio.get_running_loop().sock_sendall(client.sock, b"no record of TLS" * 10)
+            await until(lambda: server.lost)
+            server.transport.write(b"to nobody")
+            assert secure.is_closing() and server.seen == b"x"
+
+    asyncio.run(main())
+
+
 def test_closing_says_so_and_delivers(signed: Authority) -> None:
     async def main() -> None:
         async with pair(signed, trusting(signed)) as (client, server, secure):
