@@ -4,12 +4,14 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.shim.loop import Loop
 from services.shim.reaper import Reaper
+from tests.unit.shim.shims import Shim, end
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -40,3 +42,11 @@ def run(loop: Loop) -> Run:
         return loop.run_until(loop.spawn(loop.timeout(coroutine, 60)))
 
     return run
+
+
+@pytest.fixture
+def shim(loop: Loop, reaper: Reaper, tmp_path: Path) -> Iterator[Shim]:
+    shim = Shim(loop, tmp_path)
+    yield shim
+    if shim.container.pid:
+        loop.run_until(loop.spawn(end(shim.container, shim.control)))
