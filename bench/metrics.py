@@ -5,6 +5,8 @@ ratio to reach (ours : Docker's).
 """
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +185,36 @@ def ready(engine: Engine) -> float:
     return time.perf_counter() - begin
 
 
+def ready_100(engine: Engine) -> float:
+    with client(engine) as api:
+        made = [api.create(*SLEEP) for _ in range(100)]
+    try:
+        return ready(engine)
+    finally:
+        with client(engine) as api:
+            for each in made:
+                api.remove(each)
+
+
+def reload(engine: Engine) -> float:
+    """From SIGHUP until `info` shows another label."""
+    file = engine.root / "daemon.json"
+    if "--config-file" not in engine.flags:
+        file.write_text("{}")
+        engine.flags += ["--config-file", str(file)]
+        engine.stop()
+        engine.start()
+    label = f"round={time.monotonic_ns()}"
+    file.write_text(json.dumps({"labels": [label]}))
+    with client(engine) as api:
+        api.expect(200, "GET", "/info")  # everything is loaded
+        begin = time.perf_counter()
+        os.kill(engine.pid, signal.SIGHUP)
+        while label not in (api.expect(200, "GET", "/info")["Labels"] or ()):
+            pass
+        return time.perf_counter() - begin
+
+
 def memory(engine: Engine) -> float:
     """PSS of all the engine's processes with 20 idle containers, each with a published port."""
     with containers(
@@ -241,6 +273,8 @@ TABLE = (
     Metric("list_busy", "the same while 20 start", "s", list_busy, 0.1, rounds=2),
     Metric("ping", "GET /_ping, one connection", "/s", ping, 1.0, larger=True),
     Metric("ready", "daemon start to ready", "s", ready, 1.0),
+    Metric("ready_100", "the same with 100 stopped containers", "s", ready_100, 1.0, rounds=3),
+    Metric("reload", "SIGHUP until info shows it", "s", reload, 1.0),
     Metric("memory", "PSS, 20 idle containers with a port each", "B", memory, 0.9, rounds=2),
     Metric("log_write", "log lines written", "/s", log_write, 2.0, larger=True, rounds=3),
     Metric("log_read", "log lines read", "/s", log_read, 2.0, larger=True, rounds=3),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -194,7 +195,7 @@ def test_a_cluster_store_is_shown_and_its_networks_are_not_there(engine: Engine)
     assert info["ClusterStore"] == "etcd://10.0.0.9:2379/docker"
     assert info["ClusterAdvertise"] == "127.0.0.1:2376", "the interface's address"
     assert "etcd://10.0.0.9:2379/docker" in engine.docker("info").err, "among the warnings"
-    reply = engine.api("POST", "/networks/create", body={"Name": "wide", "Driver": "overlay"})
+    reply = engine.api("POST", "/networks/create", {"Name": "wide", "Driver": "overlay"})
     assert reply.status == 501
 
 
@@ -203,6 +204,21 @@ def test_namespaces_and_notes(engine: Engine) -> None:
     assert engine.api.get("/info")["Containerd"]["Namespaces"] == {"Containers": "mine", "Plugins": "theirs"}
     log = engine.log.read_text()
     assert "--experimental has no effect: " in log and "--disable-legacy-registry has no effect: " in log
+
+
+def test_the_sample_file_is_taken(fresh: Fresh) -> None:
+    """deploy/daemon.json, but for the data root, which the harness names."""
+    sample = json.loads((Path(__file__).parents[2] / "deploy/daemon.json").read_text())
+    del sample["data-root"]
+    limit = sample["default-ulimits"]["nofile"]
+    limit["Hard"] = min(limit["Hard"], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    engine = fresh(start=False)
+    (engine.root / "daemon.json").write_text(json.dumps(sample))
+    engine.start("--config-file", str(engine.root / "daemon.json"))
+    engine.load()
+    assert engine.api.get("/info")["LiveRestoreEnabled"] is True
+    assert engine.docker.ok("run", "--name", "box", "busybox", "sh", "-c", "ulimit -n") == "1024"
+    assert engine.docker.inspect("box", '{{index .HostConfig.LogConfig.Config "max-size"}}') == "10m"
 
 
 @pytest.mark.parametrize(
