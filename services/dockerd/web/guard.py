@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from services.dockerd.web.heads import Header
 
 TRUSTED: Final = "DOCKERD_TRUSTED_HOSTS"
-"""Environment: further names of this machine, by commas."""
+"""Environment: further names of this machine, and of web sites that may call it, by commas."""
 _OURS: Final = ("localhost", "local", "internal", "home.arpa", "test")
 """Top-level names that no public name server answers for (RFC 6761, 6762, 8375): nobody afar can rebind them."""
 
@@ -23,6 +23,7 @@ class Guard:
 
     def __init__(self, known: Iterable[str], *, secure: bool) -> None:
         self._known = frozenset(name.lower().rstrip(".") for name in known)
+        self._trusted = frozenset(trusted())
         self._secure = secure
         """A rebound name fails already against the certificate."""
 
@@ -34,9 +35,9 @@ class Guard:
                 return "the request has several Host headers"
             found[name] = value.decode("latin-1").strip()
         host = found.get(b"host", "")
-        if (origin := found.get(b"origin")) is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if (origin := found.get(b"origin")) is not None and self._foreign(origin, host):
             return f"requests from the web page {origin} are refused"
-        if found.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
+        if origin is None and found.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
             return "requests from another web page are refused"
         if not self._secure and not self.knows(host):
             return (
@@ -44,6 +45,13 @@ class Guard:
                 f"{TRUSTED} where dockerd is started"
             )
         return ""
+
+    def _foreign(self, origin: str, host: str) -> bool:
+        try:
+            page = urlsplit(origin)
+        except ValueError:
+            return True
+        return page.netloc.lower() != host.lower() and page.hostname not in self._trusted
 
     def knows(self, host: str) -> bool:
         """Whether `host`, with or without a port, cannot be a name that somebody else has pointed here."""
@@ -67,10 +75,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def trusted() -> list[str]:
+    return [name.strip().lower() for name in os.environ.get(TRUSTED, "").split(",") if name.strip()]
+
+
 def names(configured: Iterable[str]) -> Iterator[str]:
     """What this machine is called: by itself, in /etc/hosts, within its own domains, and as it was told to listen."""
     yield from configured
-    yield from filter(None, os.environ.get(TRUSTED, "").split(","))
+    yield from trusted()
     own = socket.gethostname()
     yield own
     for words in _lines("/etc/hosts"):

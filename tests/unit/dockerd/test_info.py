@@ -31,6 +31,10 @@ def test_open_port_is_warned_of() -> None:
     config = Config(hosts=("unix:///x", "tcp://0.0.0.0:2375"))
     (warning,) = [line for line in info._warnings(config, WHOLE) if "API" in line]
     assert warning.startswith("WARNING: API is accessible on http://0.0.0.0:2375 without encryption.\n")
+    unverified = Config(hosts=("tcp://0.0.0.0:2376",), tls=True, tlsverify=False)
+    (warning,) = [line for line in info._warnings(unverified, WHOLE) if "API" in line]
+    assert warning.startswith("WARNING: API is accessible on https://0.0.0.0:2376 without TLS client verification.\n")
+    assert not [line for line in info._warnings(Config(hosts=unverified.hosts, tls=True), WHOLE) if "API" in line]
 
 
 def test_security_options_name_their_profile() -> None:

@@ -28,7 +28,8 @@ def test_a_rebound_name_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:8080", "https://127.0.0.1", "http://localhost:2375"]
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:8080", "https://127.0.0.1", "http://localhost:2375", "http://["],
 )
 def test_another_pages_request_is_refused(origin: str) -> None:
     for secure in (False, True):
@@ -48,6 +49,15 @@ def test_what_the_browser_calls_foreign_is_refused() -> None:
 
 def test_two_hosts_are_refused() -> None:
     assert GUARD.refusal([*headers(host="127.0.0.1"), *headers(host="evil.example")])
+
+
+def test_a_site_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guard.TRUSTED, "Ui.example.com, other.example.com")
+    made = Guard(guard.names(()), secure=False)
+    foreign = headers(host="10.0.0.1:2375", origin="https://ui.example.com", sec_fetch_site="cross-site")
+    assert made.refusal(foreign) == ""
+    assert made.refusal(headers(host="ui.example.com:2375")) == ""
+    assert made.refusal(headers(host="10.0.0.1:2375", origin="https://evil.example.com"))
 
 
 def test_names_come_from_where_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
