@@ -74,7 +74,8 @@ async def _run(engine: Engine, container: Container) -> None:
     if config is None:
         return
     interval, grace = _seconds(config.Interval, _INTERVAL), _seconds(config.StartPeriod, 0)
-    until = time.monotonic() + grace
+    ran = max(0.0, (time.time_ns() - container.state.started_at) / 1e9)  # most of it, perhaps, under another dockerd
+    until = time.monotonic() + grace - ran
     while container.state.running:
         starting = time.monotonic() < until and container.health and container.health.status == "starting"
         early = min(interval, _seconds(config.StartInterval, _START_INTERVAL))
@@ -161,6 +162,16 @@ async def _read(sock: socket.socket) -> bytes:
     return output
 
 
+def judge(status: str, streak: int, code: int, retries: int, *, graceful: bool) -> tuple[str, int]:
+    """Status and failures in a row after a check that ended with `code`. `graceful`: in the start period, in which a
+    container that has not been healthy yet may fail (pure)."""
+    if code == 0:
+        return "healthy", 0
+    if graceful and status == "starting":
+        return status, streak
+    return ("unhealthy" if streak + 1 >= retries else status), streak + 1
+
+
 def _note(
     engine: Engine, container: Container, config: HealthConfig, code: int, output: str, began: int, *, graceful: bool
 ) -> None:
@@ -171,12 +182,8 @@ def _note(
         "Start": stamp.rfc3339(began), "End": stamp.rfc3339(time.time_ns()), "ExitCode": code, "Output": output,
     }][-_KEPT:]
     before = health.status
-    if code == 0:
-        health.status, health.streak = "healthy", 0
-    elif not (graceful and before == "starting"):
-        health.streak += 1
-        if health.streak >= (config.Retries or _RETRIES):
-            health.status = "unhealthy"
+    retries = config.Retries or _RETRIES
+    health.status, health.streak = judge(before, health.streak, code, retries, graceful=graceful)
     if health.status != before:
         engine.containers.refresh(container)
         notify.container(engine, container, f"health_status: {health.status}")

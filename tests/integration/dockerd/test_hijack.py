@@ -20,6 +20,7 @@ from services.dockerd.web.listeners import open_all
 from services.dockerd.web.serve import Web
 
 router = APIRouter()
+cats: list[threading.Thread] = []
 DOCKER = shutil.which("docker") or "docker"
 BIG = 3_000_000
 
@@ -43,7 +44,8 @@ async def result(name: str) -> Response:
 async def start(request: Request, name: str) -> Response:
     await request.json()
     taken = await hijack(request, tty=False)
-    threading.Thread(target=cat, args=(taken.detach(), taken.unread), daemon=True).start()
+    cats.append(threading.Thread(target=cat, args=(taken.detach(), taken.unread)))
+    cats[-1].start()
     return taken.gone
 
 
@@ -81,7 +83,10 @@ def serving(hosts: tuple[str, ...]) -> Iterator[Web]:
         yield web
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        for each in (thread, *cats):  # what one of them says at its end belongs to this test, not to the next
+            each.join(20)
+            assert not each.is_alive()
+        cats.clear()
 
 
 def docker(host: str, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
