@@ -110,15 +110,21 @@ async def _registered(engine: Engine, subject: Exec, container: Container) -> Re
 async def launch(
     engine: Engine, subject: Exec, container: Container, guest: Guest | None
 ) -> list[streams.Connection]:
-    """Start it; the connections by which its client's end will be told."""
+    """Start it; the connections by which its client's end will be told.
+
+    Our shim takes the client, who is sent first, before it starts anything. An owner of its own may not.
+    """
     stdio = (await _registered(engine, subject, container)).stdio
     connections = []
     if guest:
         connections.append(await _offer(engine, subject, guest, stdin=not stdio.stdin))
+    apart = runtimes.of(engine, container).foreign
     subject.started_at = time.time_ns()
     try:
+        if guest and apart:
+            await streams.accepted(connections[0], subject.id)
         pid = await tasks.start(engine, container.id, subject.id)
-        if guest:
+        if guest and not apart:
             await streams.accepted(connections[0], subject.id)
     except BaseException:
         for each in connections:
