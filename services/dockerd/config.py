@@ -266,7 +266,7 @@ class _Found:
         for option in OPTIONS:
             if option.field == "min_api_version" and MIN_API_VERSION in os.environ:
                 chosen[option] = os.environ[MIN_API_VERSION]
-            if entry := self.entries.get(option.key):
+            if (entry := self.entries.get(option.key)) and not values.unset(option.flag, entry.value):
                 try:
                     chosen[option] = values.from_json(option.flag, entry.value)
                 except ValueError as error:

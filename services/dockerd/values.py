@@ -20,6 +20,19 @@ def from_json(flag: Flag, value: Any) -> Any:
     return _item(flag, value)
 
 
+def unset(flag: Flag, value: Any) -> bool:
+    """Whether it is an empty text, list or object, or 0, where such a thing may stand: then the default holds."""
+    return not value and not flag.boolean and type(value) in _kinds(flag)
+
+
+def _kinds(flag: Flag) -> tuple[type, ...]:
+    if flag.pairs:
+        return (dict,)
+    if flag.many:
+        return (list,)
+    return (int,) if flag.read is flags.integer else (str, int) if flag.read is flags.size else (str,)
+
+
 def _pair(flag: Flag, key: str, value: Any) -> tuple[str, Any]:
     if flag.read is flags.ulimit:
         return _ulimit(key, value)

@@ -25,13 +25,15 @@ log = logging.getLogger("reload")
 LIVE: Final = tuple(option.field for option in OPTIONS if option.live)
 
 
-def reload(engine: Engine, read: Callable[[], Config]) -> None:
-    """Take over what `read` gives; a configuration that cannot be is logged, and nothing has changed."""
+def reload(
+    engine: Engine, read: Callable[[], Config], check: Callable[[Config], None] = requirements.check
+) -> None:
+    """Take over what `read` gives; one that cannot be, or that `check` refuses, is logged, and nothing has changed."""
     try:
         wanted = read()
         merged = dataclasses.replace(engine.config, **{name: getattr(wanted, name) for name in LIVE})
         rules.check(merged)
-        requirements.check(merged)
+        check(merged)
         for name in merged.authorization_plugins:
             engine.plugins.check(name)
     except (errdefs.EngineError, OSError) as error:

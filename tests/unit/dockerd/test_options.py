@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.dockerd import config, manual
+from services.dockerd import config, file, manual
 from services.dockerd.options import OPTIONS, Option
 
 PAGE = (Path(__file__).parents[3] / "docs/flags.md").read_text().partition("## docker-containerd")[0]
@@ -57,3 +57,22 @@ def test_the_table_is_sorted_and_without_doubles() -> None:
 def test_every_option_there_has_a_field() -> None:
     fields = set(config.Config.__dataclass_fields__)
     assert {option.field for option in OPTIONS if option.field} == fields
+
+
+DOCUMENTED = """
+allow-nondistributable-artifacts api-cors-header authorization-plugins bip bridge builder cgroup-parent
+cluster-advertise cluster-store cluster-store-opts containerd containerd-namespace containerd-plugin-namespace
+data-root debug default-address-pools default-cgroupns-mode default-gateway default-gateway-v6 default-network-opts
+default-runtime default-shm-size default-ulimits disable-legacy-registry dns dns-opts dns-search exec-opts exec-root
+experimental features fixed-cidr fixed-cidr-v6 graph group hosts icc init init-path insecure-registries ip ip-forward
+ip-masq iptables ip6tables ipv6 labels live-restore log-driver log-format log-level log-opts max-concurrent-downloads
+max-concurrent-uploads max-download-attempts metrics-addr mtu no-new-privileges node-generic-resources
+oom-score-adjust pidfile proxies.http-proxy proxies.https-proxy proxies.no-proxy raw-logs registry-mirrors runtimes
+seccomp-profile selinux-enabled shutdown-timeout storage-driver storage-opts swarm-default-advertise-addr tls
+tlscacert tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap
+"""
+"""Keys in the complete samples of Docker's documentation, 1.12 to 28."""
+
+
+def test_every_documented_key_is_known() -> None:
+    assert set(DOCUMENTED.split()) <= {option.key for option in OPTIONS} | file.IGNORED

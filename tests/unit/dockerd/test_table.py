@@ -135,6 +135,13 @@ def test_asking_for_nothing_is_accepted(tmp_path: Path, option: Option) -> None:
             assert parse(tmp_path, document(option, value)).config == Config()
 
 
+@pytest.mark.parametrize("option", [option for option in KEYED if not option.flag.boolean], ids=named)
+def test_an_empty_value_leaves_the_default(tmp_path: Path, option: Option) -> None:
+    """As in the sample files of Docker's documentation, which name every key."""
+    empty: Any = {} if option.flag.pairs else [] if option.flag.many else 0 if option.flag.read is flags.integer else ""
+    assert parse(tmp_path, document(option, empty)).config == Config()
+
+
 def test_old_names_are_told(tmp_path: Path) -> None:
     asked = parse(tmp_path, {}, "-g=/data/docker")
     assert asked.config.data_root == Path("/data/docker")
