@@ -209,6 +209,7 @@ def start_other(program: str, bindings: list[tuple[int, int]]) -> list[int]:
 def memory(start: Start) -> float:
     """PSS in MB of a container's proxy, one of twenty with one port each."""
     pids = [pid for number in range(20) for pid in start([(PORT + number, 7001)])]
+    time.sleep(3)  # let both settle: this measures a steady state
     total = 0
     for pid in pids:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

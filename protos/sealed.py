@@ -17,7 +17,6 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -118,13 +117,6 @@ def _move(mappings: list[Mapping], fd: int) -> None:
     links.precede(copies + places, room)
     links.run()
     quiet.end()
-
-
-def settle(memory: Sealed, until: int) -> None:
-    """Share with the forks that rest, once there are any, until the descriptor `until` is readable."""
-    if _is_sealed(memory.resting):
-        with suppress(OSError):
-            release(memory, until)
 
 
 def _is_sealed(fd: int) -> bool:
@@ -244,16 +236,17 @@ def _be_child(
 
 
 def _rested(source: int, mappings: list[Mapping], resting: int) -> bool:
-    """Whether there is a second file: that of another, or ours from now on."""
-    if _is_sealed(resting):
-        return True
+    """Whether there is a second file: that of another, which may be about it now, or ours from now on."""
     try:
-        fcntl.lockf(resting, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for _, offset, data in _chunks(source, mappings):
-            os.pwrite(resting, data, offset)
-        fcntl.fcntl(resting, fcntl.F_ADD_SEALS, _SEALS)
-    except OSError:  # another is about it
+        fcntl.lockf(resting, fcntl.LOCK_EX)
+        if not _is_sealed(resting):
+            for _, offset, data in _chunks(source, mappings):
+                os.pwrite(resting, data, offset)
+            fcntl.fcntl(resting, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:  # no memory for it
         return False
+    finally:
+        fcntl.lockf(resting, fcntl.LOCK_UN)
     return True
 
 

@@ -46,7 +46,7 @@ class Loop:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), callback))
 
     def rest(self, callback: Callable[[int, float | None], None]) -> None:
-        """Have the next wait be that of `callback`: for the epoll descriptor to be readable, or so many seconds."""
+        """Have `callback` do the next wait: until the epoll descriptor is readable, or so many seconds have passed."""
         self._rest = callback
 
     def run(self) -> None:
@@ -55,11 +55,12 @@ class Loop:
         poll, handlers = self._epoll.poll, self._handlers
         while self._running:
             patience = self._patience() if self._timers else None
-            if self._rest:
+            found = poll(0 if self._rest else patience)
+            if self._rest and not found:
                 rest, self._rest = self._rest, None
                 rest(self._epoll.fileno(), patience)
-                patience = 0
-            for descriptor, events in poll(patience):
+                found = poll(0)
+            for descriptor, events in found:
                 handler = handlers.get(descriptor)
                 if handler:
                     try:

@@ -29,8 +29,6 @@ from services.proxy.rest import Rest
 CHANNEL: Final = 0
 LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
-SETTLE: Final = 2000
-"""Milliseconds after a request in which the proxy it made is at rest."""
 RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -71,8 +69,6 @@ def serve(channel: socket.socket, null: int, child: linux.Title) -> None:
     memory = seal()
     while not poll.poll()[0][1] & select.POLLHUP:
         fork(channel, null, child, memory)
-        if memory and not poll.poll(SETTLE):
-            sealed.settle(memory, CHANNEL)
 
 
 def fork(channel: socket.socket, null: int, child: linux.Title, memory: sealed.Sealed | None) -> None:

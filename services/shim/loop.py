@@ -222,7 +222,7 @@ class Loop:
     # life
 
     def rest(self, callback: Callable[[int, float | None], object]) -> None:
-        """Have `callback` do the next wait: for the epoll descriptor to be readable, a signal, or so many seconds."""
+        """Have `callback` do the next wait: until the epoll descriptor is readable, or so many seconds have passed."""
         self._rest = callback
 
     def run(self) -> None:
@@ -254,11 +254,12 @@ class Loop:
 
     def _turn(self) -> None:
         patience = self._patience()
-        if self._rest is not None and patience != 0:
+        found = self._epoll.poll(0 if self._rest else patience)
+        if self._rest is not None and patience != 0 and not found:
             rest, self._rest = self._rest, None
             rest(self._epoll.fileno(), patience)
-            patience = 0
-        for fd, events in self._epoll.poll(patience):
+            found = self._epoll.poll(0)
+        for fd, events in found:
             self._dispatch(fd, events)
         now = time.monotonic()
         while self._heap and self._heap[0][0] <= now:

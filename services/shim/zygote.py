@@ -27,8 +27,6 @@ log = logging.getLogger("zygote")
 
 _IDLE: Final = 1.0
 """Seconds without a request after which there is time to rehearse."""
-_REST: Final = 2.0
-"""Seconds after a request in which the shim it made is at rest."""
 _LIMIT: Final = 1 << 16
 
 
@@ -81,8 +79,6 @@ def _serve_all(channel: socket.socket, memory: sealed.Sealed | None) -> None:
         if not data:
             return
         channel.send(json.dumps(_serve(data, descriptors, channel, memory)).encode())
-        if memory and not _asked(channel, _REST):
-            sealed.settle(memory, channel.fileno())
 
 
 def _serve(data: bytes, descriptors: list[int], channel: socket.socket, memory: sealed.Sealed | None) -> dict[str, Any]:
