@@ -202,23 +202,33 @@ def test_web_pages_are_refused(open_port: Engine, path: str) -> None:
         assert sock.recv(65536).startswith(b"HTTP/1.1 403")
 
 
-def test_tls_in_the_file(fresh: Fresh, signed: Authority, certs: Path, tmp_path: Path) -> None:
-    names = {"server": tmp_path / "server"}
-    shutil.copytree(signed.directory / "serverAuth-server", names["server"])
+def test_the_file_says_where_and_how(fresh: Fresh, signed: Authority, tmp_path: Path) -> None:
+    files = signed.issue("listener", "serverAuth", "IP:127.0.0.1")
+    engine = fresh(start=False)
     document = {
-        "tlsverify": True, "tlscacert": str(signed.ca), "tlscert": f"{names['server']}/cert.pem",
-        "tlskey": f"{names['server']}/key.pem",
+        "hosts": [f"unix://{engine.socket}", "tcp://127.0.0.1:2376"], "tlsverify": False,
+        "tlscert": f"{files}/cert.pem", "tlskey": f"{files}/key.pem",
     }
     file = tmp_path / "daemon.json"
     file.write_text(json.dumps(document))
-    engine = fresh("-H", "tcp://127.0.0.1:2376", "--config-file", str(file))
-    client = remote(engine, "tcp://127.0.0.1:2376", certs)
-    assert client.ok("info", "-f", "{{.ServerVersion}}")
+    whole = engine.command
+    code, said = engine.fails_to_start("--config-file", str(file))
+    assert code == 1 and "specified both as a flag and in the configuration file: hosts" in said
+
+    def without_host(*flags: str) -> list[str]:
+        words = whole(*flags)
+        place = words.index("-H")
+        return [*words[:place], *words[place + 2 :]]
+
+    engine.command = without_host  # type: ignore[method-assign]
+    engine.start("--config-file", str(file))
+    client = remote(engine, "tcp://127.0.0.1:2376")
+    trusting = ("--tlsverify", "--tlscacert", str(signed.ca))  # and showing nothing
+    assert client.ok(*trusting, "version", "-f", "{{.Server.Os}}") == "linux"
+    warned = client(*trusting, "info").err
+    assert "API is accessible on https://127.0.0.1:2376 without TLS client verification" in warned
     client.close()
-    engine.stop()
-    code, said = engine.fails_to_start("--tlsverify")
-    assert code == 1
-    assert "the following directives are specified both as a flag and in the configuration file: tlsverify" in said
+    assert engine.docker.ok("version", "-f", "{{.Server.Os}}") == "linux"
 
 
 def test_bad_addresses_and_files_are_refused(fresh: Fresh) -> None:
