@@ -12,7 +12,8 @@ ALLOWED = {
     "dockerd": {"aiohttp", "fastapi", "google", "grpc", "h11", "httptools", "isal", "orjson", "prometheus_client",
                 "pydantic", "pydantic_core", "pyroute2", "starlette", "uvicorn", "yarl", "zstandard"},
     "containerd": {"google", "grpc", "grpc_health", "grpc_reflection", "isal", "zstandard"},
-    "shim": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe"},  # of grpc_* messages alone
+    # Of grpc_* the messages alone.
+    "shim": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe", "msgpack"},
     "proxy": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe"},
 }
 HEAVY = {"asyncio", "grpc", "pydantic", "fastapi", "pyroute2", "protos.rpc", "protos.channel"}

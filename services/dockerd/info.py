@@ -17,13 +17,13 @@ from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
 from services.dockerd.engine.engine import Engine
+from services.dockerd.logger import options
 from services.dockerd.metrics import meter
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.versions import Program
 from services.dockerd.web.context import Version
 
 INDEX: Final = "https://index.docker.io/v1/"
-LOG_DRIVERS: Final = ("json-file", "none")
 NETWORK_DRIVERS: Final = ("bridge", "host", "null")
 
 
@@ -40,7 +40,7 @@ async def info(engine: Engine, asked: Version) -> dict[str, Any]:
         **_storage(config),
         "Plugins": {
             "Volume": ["local"], "Network": list(NETWORK_DRIVERS),
-            "Authorization": list(config.authorization_plugins) or None, "Log": list(LOG_DRIVERS),
+            "Authorization": list(config.authorization_plugins) or None, "Log": list(options.DRIVERS),
         },
         **_abilities(facts()),
         **_process(engine),

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from protos.errdefs import InvalidArgument
+from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.cluster import settings
+from services.dockerd.logger import options as logs
 from services.dockerd.web.context import NEWEST, OLDEST, Version
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ LEVELS: Final = ("panic", "fatal", "error", "warn", "info", "debug", "trace")
 def check(config: "Config") -> None:
     """InvalidArgument with the first thing that cannot be."""
     _modes(config)
+    _log(config)
     _numbers(config)
     _labels(config.labels)
     _runtimes(config.runtimes, config.default_runtime)
@@ -51,6 +53,13 @@ def _modes(config: "Config") -> None:
     if config.default_ipc_mode not in ("shareable", "private"):
         mode = config.default_ipc_mode
         raise InvalidArgument(f'default IPC mode setting ({mode}) is invalid; use "shareable" or "private"')
+
+
+def _log(config: "Config") -> None:
+    try:
+        logs.check(config.log_driver, config.log_opts)
+    except EngineError as error:
+        raise type(error)(f"failed to set log opts: {error}") from error
 
 
 def _numbers(config: "Config") -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/streams/v1/streams.proto\x12\nstreams.v1\"\xfb\x02\n\x06\x43onfig\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\x12\x0b\n\x03tty\x18\x04 \x01(\x08\x12\x12\n\nopen_stdin\x18\x05 \x01(\x08\x12\x12\n\nstdin_once\x18\x06 \x01(\x08\x12\x12\n\nlog_driver\x18\x07 \x01(\t\x12\x37\n\x0blog_options\x18\x08 \x03(\x0b\x32\".streams.v1.Config.LogOptionsEntry\x12\x10\n\x08log_path\x18\t \x01(\t\x12=\n\x0elog_attributes\x18\n \x03(\x0b\x32%.streams.v1.Config.LogAttributesEntry\x1a\x31\n\x0fLogOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12LogAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x01\n\x07Request\x12$\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x12.streams.v1.AttachH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.streams.v1.StatusH\x00\x12-\n\x0b\x63lose_stdin\x18\x03 \x01(\x0b\x32\x16.streams.v1.CloseStdinH\x00\x42\x06\n\x04verb\"\x8f\x01\n\x06\x41ttach\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0c\n\x04logs\x18\x04 \x01(\x08\x12\x0e\n\x06stream\x18\x05 \x01(\x08\x12\x13\n\x0bmultiplexed\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65tach_keys\x18\x07 \x01(\x0c\x12\x0e\n\x06unread\x18\x08 \x01(\x0c\"\x08\n\x06Status\"\x0c\n\nCloseStdin\"\xbd\x01\n\x05Reply\x12\x0f\n\x05\x65rror\x18\x01 \x01(\tH\x00\x12(\n\x08\x61ttached\x18\x02 \x01(\x0b\x32\x14.streams.v1.AttachedH\x00\x12\"\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x11.streams.v1.EndedH\x00\x12)\n\x06status\x18\x04 \x01(\x0b\x32\x17.streams.v1.StatusReplyH\x00\x12 \n\x04\x64one\x18\x05 \x01(\x0b\x32\x10.streams.v1.DoneH\x00\x42\x08\n\x06\x61nswer\"\n\n\x08\x41ttached\"\x06\n\x04\x44one\"+\n\x05\x45nded\x12\"\n\x06reason\x18\x01 \x01(\x0e\x32\x12.streams.v1.Reason\"U\n\x0bStatusReply\x12\x18\n\x10\x61ttached_clients\x18\x01 \x01(\r\x12\x15\n\rlines_written\x18\x02 \x01(\x04\x12\x15\n\rlines_dropped\x18\x03 \x01(\x04*3\n\x06Reason\x12\n\n\x06\x45XITED\x10\x00\x12\x0c\n\x08\x44\x45TACHED\x10\x01\x12\x0f\n\x0b\x43LIENT_GONE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/streams/v1/streams.proto\x12\nstreams.v1\"\xa4\x03\n\x06\x43onfig\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\x12\x0b\n\x03tty\x18\x04 \x01(\x08\x12\x12\n\nopen_stdin\x18\x05 \x01(\x08\x12\x12\n\nstdin_once\x18\x06 \x01(\x08\x12\x12\n\nlog_driver\x18\x07 \x01(\t\x12\x37\n\x0blog_options\x18\x08 \x03(\x0b\x32\".streams.v1.Config.LogOptionsEntry\x12\x10\n\x08log_path\x18\t \x01(\t\x12=\n\x0elog_attributes\x18\n \x03(\x0b\x32%.streams.v1.Config.LogAttributesEntry\x12\x0f\n\x07log_tag\x18\x0b \x01(\t\x12\x16\n\x0elog_cache_path\x18\x0c \x01(\t\x1a\x31\n\x0fLogOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12LogAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x01\n\x07Request\x12$\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x12.streams.v1.AttachH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.streams.v1.StatusH\x00\x12-\n\x0b\x63lose_stdin\x18\x03 \x01(\x0b\x32\x16.streams.v1.CloseStdinH\x00\x42\x06\n\x04verb\"\x8f\x01\n\x06\x41ttach\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0c\n\x04logs\x18\x04 \x01(\x08\x12\x0e\n\x06stream\x18\x05 \x01(\x08\x12\x13\n\x0bmultiplexed\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65tach_keys\x18\x07 \x01(\x0c\x12\x0e\n\x06unread\x18\x08 \x01(\x0c\"\x08\n\x06Status\"\x0c\n\nCloseStdin\"\xbd\x01\n\x05Reply\x12\x0f\n\x05\x65rror\x18\x01 \x01(\tH\x00\x12(\n\x08\x61ttached\x18\x02 \x01(\x0b\x32\x14.streams.v1.AttachedH\x00\x12\"\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x11.streams.v1.EndedH\x00\x12)\n\x06status\x18\x04 \x01(\x0b\x32\x17.streams.v1.StatusReplyH\x00\x12 \n\x04\x64one\x18\x05 \x01(\x0b\x32\x10.streams.v1.DoneH\x00\x42\x08\n\x06\x61nswer\"\n\n\x08\x41ttached\"\x06\n\x04\x44one\"+\n\x05\x45nded\x12\"\n\x06reason\x18\x01 \x01(\x0e\x32\x12.streams.v1.Reason\"U\n\x0bStatusReply\x12\x18\n\x10\x61ttached_clients\x18\x01 \x01(\r\x12\x15\n\rlines_written\x18\x02 \x01(\x04\x12\x15\n\rlines_dropped\x18\x03 \x01(\x04*3\n\x06Reason\x12\n\n\x06\x45XITED\x10\x00\x12\x0c\n\x08\x44\x45TACHED\x10\x01\x12\x0f\n\x0b\x43LIENT_GONE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIG_LOGOPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_CONFIG_LOGATTRIBUTESENTRY']._loaded_options = None
   _globals['_CONFIG_LOGATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_REASON']._serialized_start=1086
-  _globals['_REASON']._serialized_end=1137
+  _globals['_REASON']._serialized_start=1127
+  _globals['_REASON']._serialized_end=1178
   _globals['_CONFIG']._serialized_start=48
-  _globals['_CONFIG']._serialized_end=427
-  _globals['_CONFIG_LOGOPTIONSENTRY']._serialized_start=324
-  _globals['_CONFIG_LOGOPTIONSENTRY']._serialized_end=373
-  _globals['_CONFIG_LOGATTRIBUTESENTRY']._serialized_start=375
-  _globals['_CONFIG_LOGATTRIBUTESENTRY']._serialized_end=427
-  _globals['_REQUEST']._serialized_start=430
-  _globals['_REQUEST']._serialized_end=570
-  _globals['_ATTACH']._serialized_start=573
-  _globals['_ATTACH']._serialized_end=716
-  _globals['_STATUS']._serialized_start=718
-  _globals['_STATUS']._serialized_end=726
-  _globals['_CLOSESTDIN']._serialized_start=728
-  _globals['_CLOSESTDIN']._serialized_end=740
-  _globals['_REPLY']._serialized_start=743
-  _globals['_REPLY']._serialized_end=932
-  _globals['_ATTACHED']._serialized_start=934
-  _globals['_ATTACHED']._serialized_end=944
-  _globals['_DONE']._serialized_start=946
-  _globals['_DONE']._serialized_end=952
-  _globals['_ENDED']._serialized_start=954
-  _globals['_ENDED']._serialized_end=997
-  _globals['_STATUSREPLY']._serialized_start=999
-  _globals['_STATUSREPLY']._serialized_end=1084
+  _globals['_CONFIG']._serialized_end=468
+  _globals['_CONFIG_LOGOPTIONSENTRY']._serialized_start=365
+  _globals['_CONFIG_LOGOPTIONSENTRY']._serialized_end=414
+  _globals['_CONFIG_LOGATTRIBUTESENTRY']._serialized_start=416
+  _globals['_CONFIG_LOGATTRIBUTESENTRY']._serialized_end=468
+  _globals['_REQUEST']._serialized_start=471
+  _globals['_REQUEST']._serialized_end=611
+  _globals['_ATTACH']._serialized_start=614
+  _globals['_ATTACH']._serialized_end=757
+  _globals['_STATUS']._serialized_start=759
+  _globals['_STATUS']._serialized_end=767
+  _globals['_CLOSESTDIN']._serialized_start=769
+  _globals['_CLOSESTDIN']._serialized_end=781
+  _globals['_REPLY']._serialized_start=784
+  _globals['_REPLY']._serialized_end=973
+  _globals['_ATTACHED']._serialized_start=975
+  _globals['_ATTACHED']._serialized_end=985
+  _globals['_DONE']._serialized_start=987
+  _globals['_DONE']._serialized_end=993
+  _globals['_ENDED']._serialized_start=995
+  _globals['_ENDED']._serialized_end=1038
+  _globals['_STATUSREPLY']._serialized_start=1040
+  _globals['_STATUSREPLY']._serialized_end=1125
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,8 @@ class Config(_message.Message):
     LOG_OPTIONS_FIELD_NUMBER: _builtins.int
     LOG_PATH_FIELD_NUMBER: _builtins.int
     LOG_ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    LOG_TAG_FIELD_NUMBER: _builtins.int
+    LOG_CACHE_PATH_FIELD_NUMBER: _builtins.int
     socket: _builtins.str
     container_id: _builtins.str
     exec_id: _builtins.str
@@ -106,11 +108,15 @@ class Config(_message.Message):
     """Close stdin for good when the first attached client ends its side."""
     log_driver: _builtins.str
     log_path: _builtins.str
+    log_tag: _builtins.str
+    """The option `tag`, expanded, for drivers that have a place of its own for it."""
+    log_cache_path: _builtins.str
+    """A copy of the log in the format of `local`, for drivers that cannot be read; empty for none."""
     @_builtins.property
     def log_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def log_attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What a log driver may put beside a line: name, image, labels, env, as the daemon's log options select them."""
+        """What stands beside each line, in the spelling of the log driver, as the daemon's log options select it."""
 
     def __init__(
         self,
@@ -125,10 +131,12 @@ class Config(_message.Message):
         log_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         log_path: _builtins.str = ...,
         log_attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        log_tag: _builtins.str = ...,
+        log_cache_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "log_attributes", b"log_attributes", "log_driver", b"log_driver", "log_options", b"log_options", "log_path", b"log_path", "open_stdin", b"open_stdin", "socket", b"socket", "stdin_once", b"stdin_once", "tty", b"tty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "log_attributes", b"log_attributes", "log_cache_path", b"log_cache_path", "log_driver", b"log_driver", "log_options", b"log_options", "log_path", b"log_path", "log_tag", b"log_tag", "open_stdin", b"open_stdin", "socket", b"socket", "stdin_once", b"stdin_once", "tty", b"tty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,7 +86,7 @@ def _completed(engine: Engine, asked: ContainerConfig, host: HostConfig, image: 
     validate.host(host)
     runtimes.check(engine, host.Runtime)
     _defaults(engine, config, host)
-    options.check(host.LogConfig)
+    options.check(host.LogConfig.Type, host.LogConfig.Config or {})
     mounts.check(config, host)
     return config
 
@@ -97,10 +97,9 @@ def _defaults(engine: Engine, config: ContainerConfig, host: HostConfig) -> None
         host.NetworkMode = "none" if settings.bridge == "none" else "bridge"
     if config.NetworkDisabled:
         host.NetworkMode = "none"
-    if not host.LogConfig.Type:
-        host.LogConfig.Type = settings.log_driver
-        host.LogConfig.Config = {**settings.log_opts, **(host.LogConfig.Config or {})}
-    host.LogConfig.Config = host.LogConfig.Config or {}
+    host.LogConfig.Type = host.LogConfig.Type or settings.log_driver
+    host.LogConfig.Config = options.merge(
+        host.LogConfig.Type, host.LogConfig.Config or {}, settings.log_driver, settings.log_opts)
     host.Runtime = host.Runtime or settings.default_runtime
     host.RestartPolicy.Name = host.RestartPolicy.Name or "no"
     limits.adapt(

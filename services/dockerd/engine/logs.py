@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from protos import errdefs
@@ -11,8 +12,10 @@ from services.dockerd.container.container import Container, Outcome
 from services.dockerd.container.state import Status
 from services.dockerd.engine import wait
 from services.dockerd.engine.engine import Engine
-from services.dockerd.logger import jsonfile
+from services.dockerd.logger import journald, jsonfile, local, places
 from services.dockerd.logger.query import Query
+
+Reader = Callable[[Query, "asyncio.Future[Outcome] | None"], AsyncIterator[bytes]]
 
 
 def logs(engine: Engine, reference: str, query: Query) -> AsyncIterator[bytes]:
@@ -20,14 +23,26 @@ def logs(engine: Engine, reference: str, query: Query) -> AsyncIterator[bytes]:
     container = engine.containers.get(reference)
     if not (query.stdout or query.stderr):
         raise errdefs.InvalidArgument("Bad parameters: you must choose at least one stream")
-    if container.host.LogConfig.Type != "json-file":
-        raise errdefs.Unimplemented("configured logging driver does not support reading")
     if container.state.status in (Status.DEAD, Status.REMOVING):
         raise errdefs.Conflict("can not get logs from container which is dead or marked for removal")
-    return _read(container, replace(query, framed=not container.config.Tty))
+    return _read(container, _reader(container), replace(query, framed=not container.config.Tty))
 
 
-async def _read(container: Container, query: Query) -> AsyncIterator[bytes]:
+def _reader(container: Container) -> Reader:
+    driver = container.host.LogConfig.Type
+    if driver == "json-file":
+        return partial(jsonfile.read, Path(container.log_path))
+    if driver == "local":
+        return partial(local.read, places.local(container))
+    if driver == "journald":
+        journald.check()
+        return partial(journald.read, container.id)
+    if cache := places.cache(container):
+        return partial(local.read, Path(cache))
+    raise errdefs.Unimplemented("configured logging driver does not support reading")
+
+
+async def _read(container: Container, read: Reader, query: Query) -> AsyncIterator[bytes]:
     ended: asyncio.Future[Outcome] | None = None
     timer: asyncio.TimerHandle | None = None
     if query.follow and (container.state.running or container.starting):
@@ -36,7 +51,7 @@ async def _read(container: Container, query: Query) -> AsyncIterator[bytes]:
             delay = max(0.0, (query.until - time.time_ns()) / 1e9)
             timer = asyncio.get_running_loop().call_later(delay, ended.cancel)
     try:
-        async for chunk in jsonfile.read(Path(container.log_path), query, ended):
+        async for chunk in read(query, ended):
             if chunk:
                 yield chunk
     finally:

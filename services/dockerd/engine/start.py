@@ -139,6 +139,8 @@ async def _hand_over(engine: Engine, container: Container) -> None:
 
 
 def _streams(engine: Engine, container: Container) -> streams_pb2.Config:
+    from services.dockerd.logger import attributes, places
+
     config, log_config = container.config, container.host.LogConfig
     return streams_pb2.Config(
         container_id=container.id,
@@ -147,16 +149,11 @@ def _streams(engine: Engine, container: Container) -> streams_pb2.Config:
         stdin_once=config.StdinOnce,
         log_driver=log_config.Type,
         log_options=log_config.Config or {},
-        log_path=container.log_path,
-        log_attributes=_attributes(container),
+        log_path=places.make(container),
+        log_attributes=attributes.select(container),
+        log_tag=attributes.tag(container),
+        log_cache_path=places.cache(container),
     )
-
-
-def _attributes(container: Container) -> dict[str, str]:
-    """What the log options `labels`, `labels-regex`, `env`, `env-regex`, `tag` put beside each line."""
-    from services.dockerd.logger import attributes
-
-    return attributes.select(container)
 
 
 async def _roll_back(engine: Engine, container: Container, failure: failures.Failure) -> None:

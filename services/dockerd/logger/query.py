@@ -1,6 +1,6 @@
 """What `logs` asks for, and a log record as it then goes over the wire (pure)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
@@ -59,7 +59,8 @@ def render(lines: Iterable[bytes], query: Query) -> bytes:
             raise Past(b"".join(parts))
         if at < query.since or not (query.stdout if stream == 1 else query.stderr):
             continue
-        text = _prefix(record, query) + text
+        if query.timestamps or query.details:
+            text = _head(_time(record) if query.timestamps else 0, record.get("attrs") or {}, query) + text
         if query.framed:
             parts.append(_HEADER.pack(stream, len(text)))
         parts.append(text)
@@ -78,6 +79,31 @@ def _frames(lines: Iterable[bytes]) -> Iterable[bytes]:
         yield text
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of a log that is not of JSON; `text` has its newline, `time` is in nanoseconds since the epoch."""
+
+    stderr: bool
+    time: int
+    text: bytes
+    attributes: Mapping[str, str]
+
+
+def show(entries: Iterable[Entry], query: Query) -> bytes:
+    """As `render`, for other logs."""
+    parts: list[bytes] = []
+    for entry in entries:
+        if query.until and entry.time > query.until:
+            raise Past(b"".join(parts))
+        if entry.time < query.since or not (query.stderr if entry.stderr else query.stdout):
+            continue
+        text = _head(entry.time, entry.attributes, query) + entry.text
+        if query.framed:
+            parts.append(_HEADER.pack(2 if entry.stderr else 1, len(text)))
+        parts.append(text)
+    return b"".join(parts)
+
+
 def _decode(line: bytes) -> dict[str, Any] | None:
     try:
         record = orjson.loads(line)
@@ -94,11 +120,10 @@ def _time(record: dict[str, Any]) -> int:
         return 0
 
 
-def _prefix(record: dict[str, Any], query: Query) -> bytes:
-    prefix = ""
+def _head(time: int, attributes: Mapping[str, Any], query: Query) -> bytes:
+    head = ""
     if query.timestamps:
-        prefix = stamp.fixed(_time(record)) + " "
+        head = stamp.fixed(time) + " "
     if query.details:
-        attributes = record.get("attrs") or {}
-        prefix += ",".join(f"{quote_plus(key)}={quote_plus(str(attributes[key]))}" for key in sorted(attributes)) + " "
-    return prefix.encode()
+        head += ",".join(f"{quote_plus(key)}={quote_plus(str(attributes[key]))}" for key in sorted(attributes)) + " "
+    return head.encode()

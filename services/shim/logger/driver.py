@@ -25,9 +25,14 @@ class Driver(Protocol):
     `blocked` is a Future while more cannot be taken; whoever writes waits for it, as the container then does.
     """
 
-    blocked: Future[None] | None
-    written: int
-    dropped: int
+    @property
+    def blocked(self) -> Future[None] | None: ...
+
+    @property
+    def written(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
 
     def write(self, stream: str, data: bytes, now: int) -> None:
         """Log what was read of "stdout" or "stderr" at `now`, in nanoseconds since the epoch."""
@@ -41,5 +46,8 @@ class Driver(Protocol):
     def replay(self) -> Replay | None:
         """None where the driver cannot read."""
 
-    def close(self) -> None:
-        """Write what was held back, whatever `blocked` says, and let go of the log."""
+    def close(self) -> Future[None] | None:
+        """Write what was held back, whatever `blocked` says, and let go of the log.
+
+        A Future where some of it is on its way still.
+        """

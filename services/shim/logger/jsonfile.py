@@ -1,191 +1,43 @@
-"""Docker's json-file, written: whole lines per write, turned over at `max-size` into `.1`, `.2` and so on, or `.1.gz`.
+"""Docker's json-file, written; its lines are jsonline.py's, its files file.py's."""
 
-A line goes into the file that is not full yet, as Docker does it: a file ends with the line that fills it. Nothing here
-fails: what the disk does not take is dropped, counted, and the next line is tried again.
-"""
-
-import errno
-import logging
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Final
 
-from services.shim.logger.driver import Background
-from services.shim.logger.jsonline import Encoder
-from services.shim.logger.lines import Block, Lines
+from services.shim.logger.driver import Background, Record
+from services.shim.logger.file import LogFile
+from services.shim.logger.jsonline import Encoder, decode
+from services.shim.logger.lines import Block
 from services.shim.logger.options import Options
-from services.shim.logger.replay import FileReplay
-from services.shim.loop import Future
-
-log = logging.getLogger("jsonfile")
-
-_MODE: Final = 0o640
 
 
-class JsonFile:
-    """`generation` counts the files begun: `.1` is one before the current."""
-
+class JsonFile(LogFile):
     def __init__(self, path: str, options: Options, attributes: Mapping[str, str], background: Background) -> None:
-        self.path, self.options = path, options
-        self.blocked: Future[None] | None = None
-        self.written = self.dropped = 0
-        self.generation = 0
-        self._background = background
+        super().__init__(path, options, Layout(attributes), background)
+
+
+class Layout:
+    """One object a line; a newline stands nowhere else."""
+
+    def __init__(self, attributes: Mapping[str, str]) -> None:
         self._encoder = Encoder(attributes)
-        self._lines = {"stdout": Lines(), "stderr": Lines()}
-        self._held: list[bytes] = []
-        self._compressing = False
-        self._failing = False
-        self._last = 0
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-        self._size = os.fstat(self._fd).st_size
 
-    # what comes
-
-    def write(self, stream: str, data: bytes, now: int) -> None:
-        self._log(stream, self._lines[stream].feed(data, now), now)
-
-    def end(self, stream: str, now: int) -> None:
-        self._log(stream, self._lines[stream].end(now), now)
-
-    def pending(self, stream: str) -> bytes:
-        return self._lines[stream].pending
-
-    def _log(self, stream: str, blocks: list[Block], now: int) -> None:
-        if not blocks:
-            return
+    def encode(self, stream: str, blocks: list[Block]) -> bytes:
         encoder = self._encoder
         encoded = [
             encoder.piece(each.data, stream, each.since) if each.partial
             else encoder.lines(each.data, stream, each.since)
             for each in blocks
         ]
-        self._last = now
-        self._append(encoded[0] if len(encoded) == 1 else b"".join(encoded))
+        return encoded[0] if len(encoded) == 1 else b"".join(encoded)
 
-    # what is written
+    def end(self, data: bytes, start: int, room: int) -> int:
+        return data.find(b"\n", start + max(0, room - 1)) + 1 or len(data)
 
-    def _append(self, data: bytes) -> None:
-        if self._held:
-            self._hold(data)
-            return
-        limit = self.options.max_size
-        if limit <= 0:
-            self._put(data)
-            return
-        start = 0
-        while start < len(data):
-            if self._size >= limit and not self._turn_over():
-                self._hold(data[start:])
-                return
-            # The file ends with the first line that reaches the limit.
-            end = data.find(b"\n", start + max(0, limit - self._size - 1)) + 1 or len(data)
-            self._put(data[start:end])
-            start = end
+    def count(self, data: bytes) -> int:
+        return data.count(b"\n")
 
-    def _hold(self, data: bytes) -> None:
-        limit = self.options.buffer
-        if limit >= 0 and sum(map(len, self._held)) + len(data) > limit:
-            self._drop(data, OSError(errno.EAGAIN, "the buffer is full"))
-            return
-        self._held.append(data)
-        if limit < 0:
-            self.blocked = self.blocked or Future()
+    def whole(self, data: bytes, done: int) -> int:
+        return data.rfind(b"\n", 0, done) + 1
 
-    def _put(self, data: bytes) -> None:
-        """Write lines; of what the disk does not take, no torn line stays behind."""
-        try:
-            done = os.write(self._fd, data)
-        except OSError as error:
-            self._drop(data, error)
-            return
-        if done < len(data):
-            whole = data.rfind(b"\n", 0, done) + 1
-            self._cut(done - whole)
-            self._drop(data[whole:], OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-            data, done = data[:whole], whole
-        elif self._failing:
-            self._failing = False
-            log.warning("log is written again path=%s dropped=%d", self.path, self.dropped)
-        self._size += done
-        self.written += data.count(b"\n")
-
-    def _cut(self, length: int) -> None:
-        with suppress(OSError):
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - length)
-
-    def _drop(self, data: bytes, error: OSError) -> None:
-        self.dropped += data.count(b"\n")
-        if not self._failing:
-            self._failing = True
-            log.error("log cannot be written, lines are dropped path=%s error=%s", self.path, error)
-
-    # files
-
-    def _turn_over(self) -> bool:
-        """Begin a new file; False while the one before is being compressed."""
-        if self._compressing:
-            return False
-        try:
-            self._shift()
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-        except OSError as error:
-            log.error("log cannot be turned over path=%s error=%s", self.path, error)
-            self._size = 0  # tried again when as much has been written
-            return True
-        os.close(self._fd)
-        self._fd, self._size = fd, 0
-        self.generation += 1
-        if self.options.compress:
-            self._compress()
-        return True
-
-    def _shift(self) -> None:
-        oldest = self.options.max_files - 1
-        if oldest == 0:
-            Path(self.path).unlink(missing_ok=True)  # not emptied: somebody may still be reading it
-        for number in range(oldest, 0, -1):
-            for kind in ("", ".gz"):  # both may be there: a compression that was cut short leaves the plain one
-                older = Path(f"{self.path}.{number}{kind}")
-                if number == oldest:
-                    older.unlink(missing_ok=True)
-                with suppress(FileNotFoundError):
-                    Path(f"{self.path}.{number - 1}{kind}" if number > 1 else self.path).rename(older)
-                if number == 1:
-                    break
-
-    def _compress(self) -> None:
-        path, last = Path(self.path + ".1"), self._encoder.stamp(self._last).decode()
-        self._compressing = True
-        self._background(lambda: _compress(path, last)).when_done(self._compressed)
-
-    def _compressed(self) -> None:
-        self._compressing = False
-        self._release()
-
-    def _release(self) -> None:
-        blocked, self.blocked = self.blocked, None
-        held, self._held = self._held, []
-        for data in held:
-            self._append(data)
-        if blocked is not None:
-            blocked.set(None)
-
-    def replay(self) -> FileReplay:
-        return FileReplay(self)
-
-    def close(self) -> None:
-        if self._fd < 0:
-            return
-        self.options = Options(max_size=-1, max_files=self.options.max_files, compress=False)
-        self._release()
-        os.close(self._fd)
-        self._fd = -1
-
-
-def _compress(path: Path, last: str) -> None:
-    from services.shim.logger.compress import compress  # zlib, in the child alone
-
-    compress(path, last)
+    def decode(self, data: bytes) -> tuple[list[Record], bytes]:
+        *lines, rest = data.split(b"\n")
+        return [record for line in lines if (record := decode(line)) is not None], rest

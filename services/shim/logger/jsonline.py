@@ -65,12 +65,17 @@ class Encoder:
         return self._between[stream] + self.stamp(now) + b'"}\n'
 
     def stamp(self, now: int) -> bytes:
-        """RFC 3339 in UTC, with as many digits of the second as there are before its zeros."""
+        """As `stamp` gives it; the second's part is kept."""
         second, rest = divmod(now, 10**9)
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
         return self._prefix + ((b".%09d" % rest).rstrip(b"0") if rest else b"") + b"Z"
+
+
+def stamp(now: int) -> bytes:
+    """RFC 3339 in UTC, with as many digits of the second as there are before its zeros."""
+    return Encoder({}).stamp(now)
 
 
 def _attributes(attributes: Mapping[str, str]) -> bytes:

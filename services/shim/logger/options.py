@@ -1,7 +1,7 @@
 """The options of drivers that write files: `max-size`, `max-file`, `compress`. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,11 +26,31 @@ class Options:
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> "Options":
+        """Those of json-file."""
+        return cls._parse(options, cls(), _size)
+
+    @classmethod
+    def local(cls, options: Mapping[str, str]) -> "Options":
+        """Those of `local`: its files are turned over and compressed unless it is told otherwise."""
+        return cls._parse(options, cls(20 << 20, 5, True), _binary_size)
+
+    @classmethod
+    def cache(cls, options: Mapping[str, str]) -> "Options":
+        """Those of a driver's local copy: the container waits for it only where it is said so."""
+        prefix = "cache-"
+        own = {name.removeprefix(prefix): value for name, value in options.items() if name.startswith(prefix)}
+        mode = options.get("mode") or "non-blocking"
+        return cls.local({**own, "mode": mode, "max-buffer-size": options.get("max-buffer-size", "")})
+
+    @classmethod
+    def _parse(cls, options: Mapping[str, str], default: "Options", scale: Callable[[str], int]) -> "Options":
         size, files = options.get("max-size", ""), options.get("max-file", "")
         compress = options.get("compress", "")
         parsed = cls(
-            _size(size) if size else -1, _number(files) if files else 1, _truth(compress) if compress else False,
-            _buffer(options.get("mode", ""), options.get("max-buffer-size", "")),
+            scale(size) if size else default.max_size,
+            _number(files) if files else default.max_files,
+            truth("compress", compress) if compress else default.compress,
+            buffer(options.get("mode", ""), options.get("max-buffer-size", "")),
         )
         if parsed.max_files < 1:
             raise InvalidArgument("max-file cannot be less than 1")
@@ -39,7 +59,8 @@ class Options:
         return parsed
 
 
-def _buffer(mode: str, size: str) -> int:
+def buffer(mode: str, size: str) -> int:
+    """Bytes that may wait, as `mode` and `max-buffer-size` say; -1 makes the container wait."""
     if mode not in ("", "blocking", "non-blocking"):
         raise InvalidArgument(f"logger: logging mode not supported: {mode}")
     if mode != "non-blocking":
@@ -74,9 +95,9 @@ def _number(text: str) -> int:
         raise InvalidArgument(f"invalid value for max-file: {text}") from error
 
 
-def _truth(text: str) -> bool:
+def truth(name: str, text: str) -> bool:
     if text in ("1", "t", "T", "true", "TRUE", "True"):
         return True
     if text in ("0", "f", "F", "false", "FALSE", "False"):
         return False
-    raise InvalidArgument(f"invalid value for compress: {text}")
+    raise InvalidArgument(f"invalid value for {name}: {text}")

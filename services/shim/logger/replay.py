@@ -8,16 +8,22 @@ from contextlib import suppress
 from typing import BinaryIO, Final, Protocol, cast
 
 from services.shim.logger.driver import Record
-from services.shim.logger.jsonline import decode
 from services.shim.logger.options import Options
 
 _CHUNK: Final = 64 * 1024
+
+
+class Layout(Protocol):
+    def decode(self, data: bytes) -> tuple[list[Record], bytes]: ...
 
 
 class Source(Protocol):
     path: str
     options: Options
     generation: int
+
+    @property
+    def layout(self) -> Layout: ...
 
 
 class FileReplay:
@@ -38,8 +44,8 @@ class FileReplay:
             self._next()
 
     def _records(self, chunk: bytes) -> list[Record]:
-        *lines, self._torn = (self._torn + chunk).split(b"\n")
-        return [record for line in lines if (record := decode(line)) is not None]
+        records, self._torn = self._source.layout.decode(self._torn + chunk)
+        return records
 
     def _next(self) -> None:
         self.close()

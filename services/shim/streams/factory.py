@@ -7,7 +7,7 @@ from protos.errdefs import InvalidArgument, NotFound
 from services.shim.loop import Loop
 from services.shim.reaper import Reaper
 from services.shim.streams.binary import Binary, start_logger
-from services.shim.streams.owner import Owner, read_config
+from services.shim.streams.owner import open_owner, read_config
 from services.shim.streams.plain import Null, Plain, open_output
 from services.shim.streams.stdio import Stdio, Uri, parse
 
@@ -31,7 +31,7 @@ async def open_stdio(loop: Loop, reaper: Reaper, request: Request) -> Stdio:
         return Null()
     stdout = parse(request.stdout) if request.stdout else None
     if stdout is not None and stdout.owner_config is not None:
-        return Owner(loop, read_config(stdout.owner_config), reaper.background)
+        return await open_owner(loop, reaper, read_config(stdout.owner_config))
     if stdout is not None and stdout.scheme == "binary":
         return await _open_binary(loop, reaper, request, stdout)
     try:

@@ -16,8 +16,8 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from protos.errdefs import InvalidArgument
 from protos.streams.v1 import streams_pb2
-from services.shim.logger.driver import Background
-from services.shim.logger.factory import open_driver
+from services.shim.logger.driver import Driver
+from services.shim.logger.factory import Processes, open_driver
 from services.shim.loop import Future, Loop
 from services.shim.streams.client import Client
 from services.shim.streams.control import Connection, Control
@@ -38,11 +38,11 @@ class _Output:
 class Owner:
     """A Stdio for the shim; stand-alone, `take` is given what `begin` would make."""
 
-    def __init__(self, loop: Loop, config: streams_pb2.Config, background: Background) -> None:
+    def __init__(self, loop: Loop, config: streams_pb2.Config, driver: Driver) -> None:
         self.ended: Future[None] = Future()
         self.quiet: Future[None] = Future()
-        """Ended, and every client has its output or is gone."""
-        self.driver = open_driver(config, background)
+        """Ended, every client has its output or is gone, and so has the log."""
+        self.driver = driver
         self.tty = config.tty
         self.input: Input | None = None
         self.input_ends_with_client = config.stdin_once and not config.tty
@@ -50,8 +50,9 @@ class Owner:
         self._pipes = Pipes()
         self._console = -1
         self._outputs: list[_Output] = []
+        self._awaited: Future[None] | None = None
         self._clients: set[Client] = set()
-        self._begun = self._finishing = self._stdin_closed = False
+        self._begun = self._finishing = self._stdin_closed = self._logged = False
         try:
             self._control = Control(loop, config.socket, self._serve)
         except BaseException:
@@ -146,11 +147,17 @@ class Owner:
             if output.reading:
                 output.reading = False
                 self._loop.remove_reader(output.fd)
-        if self.driver.blocked is not None:
-            self.driver.blocked.when_done(self._resume)
+        self._await_driver()
+
+    def _await_driver(self) -> None:
+        blocked = self.driver.blocked
+        if blocked is not None and blocked is not self._awaited:
+            self._awaited = blocked
+            blocked.when_done(self._resume)
 
     def _resume(self) -> None:
         if self._held_back():
+            self._await_driver()  # blocked anew by what it had held back
             return
         for output in self._outputs:
             if not output.reading:
@@ -174,7 +181,7 @@ class Owner:
         if self.driver.blocked is not None and not self._finishing:
             self.driver.blocked.when_done(self._all_ended)
             return
-        self.driver.close()
+        rest = self.driver.close()
         self._control.close()
         self.ended.set(None)
         for client in list(self._clients):
@@ -182,6 +189,13 @@ class Owner:
                 client.finish(streams_pb2.EXITED)
             else:
                 client.give_back()
+        if rest is None:
+            self._log_ended()
+        else:
+            rest.when_done(self._log_ended)
+
+    def _log_ended(self) -> None:
+        self._logged = True
         self._check_quiet()
 
     # clients
@@ -227,12 +241,17 @@ class Owner:
         self._check_quiet()
 
     def _check_quiet(self) -> None:
-        if self.ended.done and not self._clients:
+        if self._logged and not self._clients:
             self.quiet.set(None)
 
     def _input_has_room(self) -> None:
         for client in tuple(self._clients):
             client.resume_input()
+
+
+async def open_owner(loop: Loop, processes: Processes, config: streams_pb2.Config) -> Owner:
+    """An owner whose log is there; any error of `open_driver`."""
+    return Owner(loop, config, await open_driver(loop, processes, config))
 
 
 def read_config(path: Path) -> streams_pb2.Config:

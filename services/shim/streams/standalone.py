@@ -16,7 +16,7 @@ from protos import stacks
 from services.shim.log import setup
 from services.shim.loop import Loop
 from services.shim.reaper import Reaper
-from services.shim.streams.owner import Owner, read_config
+from services.shim.streams.owner import open_owner, read_config
 
 log = logging.getLogger("streams")
 
@@ -48,7 +48,7 @@ def _serve(config_path: Path, directory: Path | None, ready: int) -> None:
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     config = read_config(config_path)
-    owner = Owner(loop, config, reaper.background)
+    owner = loop.run_until(loop.spawn(open_owner(loop, reaper, config)))
     loop.on_signal(signal.SIGTERM, owner.finish)
     if directory is not None:
         owner.take(*open_fifos(directory, config.tty))

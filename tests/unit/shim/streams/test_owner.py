@@ -10,17 +10,31 @@ import pytest
 from protos.errdefs import FailedPrecondition, InvalidArgument, Unimplemented
 from protos.streams.v1 import streams_pb2
 from services.shim.loop import Future, Loop
-from services.shim.streams.owner import Owner, read_config
+from services.shim.reaper import Child
+from services.shim.streams.owner import Owner, open_owner, read_config
 from services.shim.streams.stdcopy import header
 from tests.unit.shim.conftest import Run
 from tests.unit.shim.streams.peers import Attached, Caller, Process, config, readable
 
 
-def no_background(body: Callable[[], None]) -> Future[Any]:
-    body()
-    done: Future[Any] = Future()
-    done.set(None)
-    return done
+class Processes:
+    """Work of one's own is done at once; nobody forks here."""
+
+    def background(self, body: Callable[[], None]) -> Future[Any]:
+        body()
+        done: Future[Any] = Future()
+        done.set(None)
+        return done
+
+    def fork(self, body: Callable[[], None]) -> Child:
+        raise AssertionError("none of these drivers needs a process")
+
+    def signal(self, pid: int, number: int) -> bool:
+        return False
+
+
+def open_one(loop: Loop, config: streams_pb2.Config) -> Owner:
+    return loop.run_until(loop.spawn(open_owner(loop, Processes(), config)))
 
 
 class Scene:
@@ -37,7 +51,7 @@ class Scene:
 
     def prepare(self, **fields: Any) -> "Scene":
         self.config = config(self._path, **fields)
-        self.owner = Owner(self.loop, self.config, no_background)
+        self.owner = open_one(self.loop, self.config)
         self.process = Process(self.owner.child())
         return self
 
@@ -458,17 +472,17 @@ def test_comings_and_goings_leave_nothing(scene: Scene, run: Run) -> None:
 
 def test_path_too_long_is_refused(loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="longer than 107 bytes"):
-        Owner(loop, config(tmp_path, socket="/" + "x" * 107), no_background)
+        open_one(loop, config(tmp_path, socket="/" + "x" * 107))
 
 
 def test_unknown_driver_is_named(loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(Unimplemented, match="splunk"):
-        Owner(loop, config(tmp_path, log_driver="splunk"), no_background)
+        open_one(loop, config(tmp_path, log_driver="splunk"))
 
 
 def test_log_that_cannot_be_opened_is_named(loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition, match=r"failed to initialize logging driver: open .*: No such file"):
-        Owner(loop, config(tmp_path, log_path=str(tmp_path / "no" / "log")), no_background)
+        open_one(loop, config(tmp_path, log_path=str(tmp_path / "no" / "log")))
 
 
 @pytest.mark.parametrize("spelling", ["logPath", "log_path"])

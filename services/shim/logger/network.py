@@ -1,0 +1,71 @@
+"""Drivers whose sink is another program: how each is fed, and what may wait for it."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from protos.streams.v1 import streams_pb2
+from services.shim.logger.feeder import Target, serve
+from services.shim.logger.options import buffer, truth
+from services.shim.logger.sink import Limit, Reaper, Sink
+from services.shim.loop import Loop
+
+_EVENTS: Final = 1 << 20
+_ASYNC_SIZE: Final = 64 << 20
+"""Docker counts events alone here; a shim's memory is bounded as well."""
+
+
+def open_sink(loop: Loop, reaper: Reaper, config: streams_pb2.Config) -> Sink | None:
+    """None for a driver that there is not."""
+    name = config.log_driver
+    make = _MAKERS.get(name)
+    if make is None:
+        return None
+    pid = os.getpid()
+
+    def body(channel: socket.socket, first: bool) -> None:
+        serve(channel, lambda: make(config, pid), name, config.container_id, connect=first)
+
+    return Sink(loop, reaper, name, limit(config), body)
+
+
+def limit(config: streams_pb2.Config) -> Limit:
+    options = config.log_options
+    size = buffer(options.get("mode", ""), options.get("max-buffer-size", ""))
+    if size < 0 and config.log_driver == "fluentd" and truth("fluentd-async", options.get("fluentd-async") or "false"):
+        return Limit(_ASYNC_SIZE, _events(options.get("fluentd-buffer-limit", "")))
+    return Limit(size)
+
+
+def _events(text: str) -> int:
+    return buffer("non-blocking", text) if text else _EVENTS
+
+
+def _syslog(config: streams_pb2.Config, pid: int) -> Target:
+    from services.shim.logger.sinks.syslog import Syslog
+
+    return Syslog(config.log_options, config.log_tag, pid)
+
+
+def _journald(config: streams_pb2.Config, pid: int) -> Target:
+    from services.shim.logger.sinks.journald import Journald
+
+    return Journald(config.log_attributes)
+
+
+def _gelf(config: streams_pb2.Config, pid: int) -> Target:
+    from services.shim.logger.sinks.gelf import Gelf
+
+    return Gelf(config.log_options, socket.gethostname(), config.log_attributes)
+
+
+def _fluentd(config: streams_pb2.Config, pid: int) -> Target:
+    from services.shim.logger.sinks.fluentd import Fluentd
+
+    return Fluentd(config.log_options, config.log_tag, config.log_attributes)
+
+
+_MAKERS: Final[dict[str, Callable[[streams_pb2.Config, int], Target]]] = {
+    "syslog": _syslog, "journald": _journald, "gelf": _gelf, "fluentd": _fluentd,
+}
