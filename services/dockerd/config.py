@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import file, flags, hosts, rules, values
+from services.dockerd import file, flags, hosts, rules, storage, values
 from services.dockerd.file import Entry
 from services.dockerd.options import OPTIONS, Option
 
@@ -180,7 +180,7 @@ class Config:
     @property
     def containerd_snapshotter(self) -> str:
         """containerd's name of the storage driver."""
-        return {"": "overlayfs", "overlay2": "overlayfs", "vfs": "native"}.get(self.storage_driver, self.storage_driver)
+        return storage.snapshotter(self.storage_driver)
 
     @property
     def network(self) -> "NetworkConfig":

@@ -17,7 +17,7 @@ from services.dockerd.volumes.store import usage
 
 async def images(engine: Engine) -> tuple[list[dict[str, Any]], int]:
     """Summaries with SharedSize and Containers, and the bytes of all layers together."""
-    rows = await list_images(engine.images, Filters())
+    rows = await list_images(engine.images, Filters(), everything=True)
     used = Counter(container.image for container in engine.containers)
     known = engine.images.by_id
     sharing = Counter(chain for image in known.values() for chain in set(image.chain_ids))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.registry import send, serving
 from tests.harness import images
 from tests.harness.cli import Docker
-from tests.harness.engine import Engine, busybox
+from tests.harness.engine import REFERENCE, Engine, busybox
 from tests.harness.http import API
 from tests.harness.wait import until
 
@@ -291,3 +292,104 @@ def test_the_classic_layout_is_kept_for_tools(docker: Docker, engine: Engine, na
     container = docker.ok("run", "-d", "--name", name, "busybox", "sleep", "60")
     (found,) = engine.data.glob(f"image/*/layerdb/mounts/{container}/mount-id")
     assert found.read_text()
+
+
+@pytest.mark.usefixtures("images_gone")
+class TestLocal:
+    """Images made here: commits and their parents, removal by Docker's rules, platforms."""
+
+    def commit(self, docker: Docker, name: str, *words: str) -> str:
+        docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", f"echo {name} > /new; sleep 300")
+        return docker.ok("commit", *words, name, *([f"made:{name}"]))
+
+    def test_a_parent_is_remembered(self, docker: Docker, name: str) -> None:
+        made = self.commit(docker, name, "-a", "Me <me@x>", "-m", "hello", "-c", "ENV A=b", "-c", "EXPOSE 80")
+        base = docker.ok("image", "inspect", "-f", "{{.Id}}", "busybox")
+        form = "{{.Parent}} {{.Author}} {{.Comment}} {{json .Config.ExposedPorts}} {{index .Config.Env 1}}"
+        assert docker.ok("image", "inspect", "-f", form, made) == f'{base} Me <me@x> hello {{"80/tcp":{{}}}} A=b'
+        ids = docker.ok("history", "-q", "--no-trunc", made).split()
+        assert ids[0] == made and ids[1] == base
+        docker.ok("rm", "-f", name)
+        for force in ((), ("-f",)):
+            said = docker.fails("rmi", *force, base[7:19])
+            assert said.endswith("(cannot be forced) - image has dependent child images")
+
+    def test_a_forced_removal_under_a_running_container_untags(self, docker: Docker, name: str) -> None:
+        made = self.commit(docker, name)
+        docker.ok("rm", "-f", name)
+        docker.ok("run", "-d", "--name", name, made, "sleep", "300")
+        said = docker.fails("rmi", f"made:{name}")
+        assert f'unable to remove repository reference "made:{name}" (must force)' in said
+        assert docker.ok("rmi", "-f", f"made:{name}") == f"Untagged: made:{name}"
+        assert made in docker.ok("images", "-q", "--no-trunc", "-f", "dangling=true")
+        assert docker.ok("exec", name, "cat", "/new") == name
+        assert "is being used by running container" in docker.fails("rmi", "-f", made)
+        docker.ok("rm", "-f", name)
+        docker.ok("rmi", made)
+
+    def test_nameless_parents_go_with_the_last_child(self, docker: Docker, name: str) -> None:
+        one = self.commit(docker, name)
+        docker.ok("run", "--name", f"{name}-2", one, "true")
+        two = docker.ok("commit", f"{name}-2", f"made:{name}-2")
+        docker.ok("rm", "-f", name, f"{name}-2")
+        assert docker.ok("rmi", f"made:{name}") == f"Untagged: made:{name}"
+        assert one not in docker.ok("images", "-q", "--no-trunc")
+        assert one in docker.ok("images", "-aq", "--no-trunc")
+        lines = docker.ok("rmi", f"made:{name}-2").splitlines()
+        assert f"Deleted: {two}" in lines and f"Deleted: {one}" in lines
+
+    def test_a_prune_says_what_it_won(self, docker: Docker, name: str) -> None:
+        made = self.commit(docker, name)
+        docker.ok("rm", "-f", name)
+        docker.ok("rmi", f"made:{name}")
+        assert made not in docker.ok("images", "-aq", "--no-trunc")
+        self.commit(docker, f"{name}-b")
+        docker.ok("rm", "-f", f"{name}-b")
+        out = docker.ok("image", "prune", "-af")
+        assert f"untagged: made:{name}-b" in out and "untagged: busybox:latest" in out
+        assert docker.ok("images", "-aq") == ""
+        assert "Total reclaimed space: 0B" not in out
+
+    def test_a_tag_that_looks_like_a_digest(self, docker: Docker) -> None:
+        said = docker.fails("tag", "busybox", "sha256:" + "a" * 64)
+        assert said.endswith("refusing to create an ambiguous tag using digest algorithm as name")
+
+    def test_healthchecks_are_changed(self, docker: Docker, name: str) -> None:
+        made = self.commit(docker, name, "-c", "HEALTHCHECK --interval=5s --retries=2 CMD true")
+        form = "{{json .Config.Healthcheck}}"
+        assert json.loads(docker.ok("image", "inspect", "-f", form, made)) == {
+            "Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000, "Retries": 2
+        }
+        assert docker.fails("commit", "-c", "RUN x", name).endswith("run is not a valid change command")
+
+    @pytest.mark.ours
+    def test_another_platform_is_not_there(self, docker: Docker, engine: Engine) -> None:
+        reply = engine.api("POST", "/containers/create", {"Image": "busybox"}, platform="linux/arm64")
+        assert reply.status == 404
+        assert reply.message.endswith("(linux/amd64) does not match the specified platform (linux/arm64)")
+        assert "does not match the specified platform" in docker.fails("save", "--platform", "linux/arm64", "busybox")
+        assert len(docker("save", "--platform", "linux/amd64", "busybox").stdout) > 1_000_000
+
+    def test_an_import_for_another_platform(self, docker: Docker) -> None:
+        layer = images.pack({"f": b"x"})
+        made = docker.ok("import", "--platform", "linux/arm/v7", "-", "imp:arm", stdin=layer)
+        assert made.startswith("sha256:")
+        if not REFERENCE:  # 20.10 forgets it
+            assert docker.ok("image", "inspect", "-f", "{{.Architecture}} {{.Variant}}", "imp:arm") == "arm v7"
+
+    @pytest.mark.ours
+    def test_an_import_from_a_url(self, docker: Docker, engine: Engine) -> None:
+        with serving(engine.network, 5200) as web:
+            found = {"/root.tar": (200, images.pack({"f": b"x"}))}
+            web.rules.append(lambda handler: bool(send(handler, *found.get(handler.path, (404, b"")))) or True)
+            out = docker.ok("import", f"http://{web.address}/root.tar", "imp:url")
+            assert out.splitlines()[0] == f"Downloading from http://{web.address}/root.tar"
+            assert docker.ok("image", "inspect", "-f", "{{.Comment}}", "imp:url").startswith("Imported from http://")
+            assert "404" in docker.fails("import", f"http://{web.address}/nothing")
+
+    @pytest.mark.ours
+    def test_layers_are_where_inspect_says(self, docker: Docker, name: str) -> None:
+        made = self.commit(docker, name)
+        data = json.loads(docker.ok("image", "inspect", "-f", "{{json .GraphDriver.Data}}", made))
+        assert (Path(data["UpperDir"]) / "new").read_text() == f"{name}\n"
+        assert (Path(data["LowerDir"]) / "bin/busybox").exists()

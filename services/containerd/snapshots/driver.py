@@ -38,5 +38,8 @@ class Driver(Protocol):
     def sweep(self) -> None:
         """Delete what was discarded. Blocks."""
 
+    def labels(self, number: int) -> dict[str, str]:
+        """What to say of a snapshot beside its own labels: where it lies, in containerd's spelling."""
+
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
         """Bytes and inodes that this snapshot adds to its parents'. Blocks."""

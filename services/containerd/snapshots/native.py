@@ -38,6 +38,9 @@ class Native:
     def rebase(self, number: int, parents: list[int]) -> None:
         raise errdefs.Unimplemented("a native snapshot is a copy of its parent from the start")
 
+    def labels(self, number: int) -> dict[str, str]:
+        return {}
+
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
         """A copy takes what it takes; a view takes nothing."""
         path = self._directories.path(number)

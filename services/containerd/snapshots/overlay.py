@@ -82,6 +82,9 @@ class Overlay:
         upper = self._layer(number)
         implied.settle(upper, [self._layer(parent) for parent in parents])
 
+    def labels(self, number: int) -> dict[str, str]:
+        return {"containerd.io/snapshot/overlay.upperdir": str(self._layer(number))}
+
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
         return disk_usage(self._layer(number))
 

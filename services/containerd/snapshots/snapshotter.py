@@ -90,7 +90,11 @@ class Snapshotter:
         return self.driver.mounts(found.id, self._rows.ancestors(found.parent), writable=writable)
 
     def stat(self, namespace: str, key: str) -> Info:
-        return self._rows.get(namespace, key).to_proto()
+        """All that is known, the driver's own labels included."""
+        found = self._rows.get(namespace, key)
+        info = found.to_proto()
+        info.labels.update(self.driver.labels(found.id))
+        return info
 
     def commit(
         self, namespace: str, key: str, name: str, labels: dict[str, str], lease: str, parent: str = ""

@@ -22,6 +22,7 @@ from services.dockerd.engine import (
     wait,
 )
 from services.dockerd.engine import list as listing
+from services.dockerd.images import platform
 from services.dockerd.schema.container import ContainerConfig, CreateRequest
 from services.dockerd.schema.update import UpdateRequest
 from services.dockerd.web.context import engine_of, version_of
@@ -47,7 +48,10 @@ async def list_containers(request: Request) -> Response:
 async def create_container(request: Request) -> Response:
     body = await read_json(request, CreateRequest)
     name = request.query_params.get("name", "")
-    container, warnings = await create.create(engine_of(request), body, name)
+    wanted = request.query_params.get("platform", "")
+    container, warnings = await create.create(
+        engine_of(request), body, name, platform.parse(wanted) if wanted else None
+    )
     return json({"Id": container.id, "Warnings": warnings}, 201)
 
 

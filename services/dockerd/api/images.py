@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import EngineError, InvalidArgument, Unimplemented
+from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd import filters
-from services.dockerd.images import delete, importing, inspect, load, progress, reference, save
+from services.dockerd.images import delete, importing, inspect, load, platform, progress, reference, save
 from services.dockerd.images import list as listing
 from services.dockerd.images import tag as tagging
 from services.dockerd.images.store import Images
@@ -22,12 +22,16 @@ def _images(request: Request) -> Images:
     return engine_of(request).images
 
 
+def _platform(request: Request) -> platform.Platform | None:
+    return platform.from_json(request.query_params.get("platform", ""))
+
+
 @router.get("/images/json")
 async def list_images(request: Request) -> Response:
     wanted = filters.parse(request.query_params.get("filters"), listing.FILTERS)
     if name := request.query_params.get("filter"):  # before API 1.28
         wanted = filters.Filters(wanted.fields | {"reference": [name]})
-    rows = await listing.list_images(_images(request), wanted)
+    rows = await listing.list_images(_images(request), wanted, everything=query.flag(request, "all"))
     if version_of(request) >= (1, 44):
         for row in rows:
             del row["VirtualSize"]
@@ -52,7 +56,7 @@ async def history(request: Request, name: str) -> Response:
 
 @router.get("/images/{name:path}/get")
 async def save_image(request: Request, name: str) -> Response:
-    return reply.Stream(await save.save(_images(request), [name]), "application/x-tar")
+    return reply.Stream(await save.save(_images(request), [name], _platform(request)), "application/x-tar")
 
 
 @router.get("/images/get")
@@ -60,12 +64,13 @@ async def save_images(request: Request) -> Response:
     chosen = [each for names in request.query_params.getlist("names") for each in names.split(",") if each]
     if not chosen:
         raise InvalidArgument("no image names given: pass names=")
-    return reply.Stream(await save.save(_images(request), chosen), "application/x-tar")
+    return reply.Stream(await save.save(_images(request), chosen, _platform(request)), "application/x-tar")
 
 
 @router.post("/images/load")
 async def load_images(request: Request) -> Response:
-    return await _streamed(load.load(_images(request), request.stream(), quiet=query.flag(request, "quiet")))
+    quiet = query.flag(request, "quiet")
+    return await _streamed(load.load(_images(request), request.stream(), quiet=quiet, wanted=_platform(request)))
 
 
 @router.post("/images/create")
@@ -76,12 +81,8 @@ async def create_image(request: Request) -> Response:
         return await _pull(request)
     if not asked.get("fromSrc"):
         raise InvalidArgument("either fromImage or fromSrc is needed")
-    if asked["fromSrc"] != "-":
-        raise Unimplemented("importing from a URL is not implemented: pass the archive as the request's body")
     target = tagging.target(asked["repo"], asked.get("tag", "")) if asked.get("repo") else None
-    return await _streamed(
-        _imported(_images(request), request, target, asked.get("message", ""), asked.getlist("changes"))
-    )
+    return await _streamed(_imported(request, target))
 
 
 async def _pull(request: Request) -> Response:
@@ -101,11 +102,18 @@ async def _pull(request: Request) -> Response:
     )
 
 
-async def _imported(
-    images: Images, request: Request, target: reference.Reference | None, message: str, changes: list[str]
-) -> AsyncIterator[bytes]:
+async def _imported(request: Request, target: reference.Reference | None) -> AsyncIterator[bytes]:
+    asked = request.query_params
+    source, wanted = asked["fromSrc"], asked.get("platform", "")
+    body: AsyncIterator[bytes] = request.stream()
+    if source != "-":
+        from services.dockerd.engine import registries  # as above
+
+        body = registries.fetch(engine_of(request), source)
+        yield progress.status(f"Downloading from {source}")
     image = await importing.import_image(
-        images, request.stream(), source="-", name=target, message=message, change=changes
+        _images(request), body, source=source, name=target, message=asked.get("message", ""),
+        change=asked.getlist("changes"), wanted=platform.parse(wanted) if wanted else None,
     )
     yield progress.status(image.id)
 
@@ -138,7 +146,9 @@ async def prune_images(request: Request) -> Response:
 
 @router.delete("/images/{name:path}")
 async def delete_image(request: Request, name: str) -> Response:
-    return reply.json(await delete.delete(_images(request), name, force=query.flag(request, "force")))
+    return reply.json(await delete.delete(
+        _images(request), name, force=query.flag(request, "force"), prune=not query.flag(request, "noprune")
+    ))
 
 
 async def _streamed(lines: AsyncIterator[bytes]) -> Response:

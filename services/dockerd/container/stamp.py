@@ -47,12 +47,19 @@ def moment(text: str, now: int) -> int:
         return parse(text + "T00:00:00Z")
     if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d", text):
         return parse(text + ":00Z")
-    spans = re.fullmatch(r"((\d+(?:\.\d+)?)(h|ms|us|ns|m|s))+", text)
-    if spans:
-        return now - sum(_span(number, unit) for number, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)", text))
+    if re.fullmatch(_DURATION, text):
+        return now - duration(text)
     return parse(text)
 
 
+def duration(text: str) -> int:
+    """Nanoseconds of a Go duration, `1h30m`; ValueError for anything else."""
+    if text != "0" and not re.fullmatch(_DURATION, text):
+        raise ValueError(f"not a duration: {text}")
+    return sum(_span(number, unit) for number, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)", text))
+
+
+_DURATION: Final = r"((\d+(?:\.\d+)?)(h|ms|us|ns|m|s))+"
 _UNITS: Final = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 

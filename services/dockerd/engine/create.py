@@ -23,6 +23,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
+from services.dockerd.images.platform import Platform
 from services.dockerd.logger import options
 from services.dockerd.metrics import meter
 from services.dockerd.oci import limits, verify
@@ -36,14 +37,16 @@ _OWN: Final = frozenset(ContainerConfig.model_fields)
 
 
 @meter.timed("container_actions", "create")
-async def create(engine: Engine, given: CreateRequest, name: str = "") -> tuple[Container, list[str]]:
+async def create(
+    engine: Engine, given: CreateRequest, name: str = "", wanted_platform: Platform | None = None
+) -> tuple[Container, list[str]]:
     """Make a container, its name generated where none is given; with warnings of what the kernel cannot do."""
     if not given.model_fields_set & _OWN:
         raise errdefs.InvalidArgument("config cannot be empty in order to create a container")
     wanted = validate.name(name) if name else ""
     asked = ContainerConfig.model_validate(given.model_dump(include=set(_OWN)))
     host = given.HostConfig or HostConfig()
-    image = await engine.images.get(asked.Image)
+    image = await engine.images.get(asked.Image, wanted_platform)
     config = _completed(engine, asked, host, image)
     warnings = verify.verify(config, host, systemd_cgroup=engine.defaults.systemd_cgroup)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}

@@ -6,6 +6,7 @@ import os
 from typing import Any, Final
 
 from protos import errdefs
+from services.dockerd import storage
 from services.dockerd.container import stamp, state
 from services.dockerd.container.container import Container
 from services.dockerd.engine import layerdb, tasks, wiring
@@ -36,7 +37,7 @@ def inspect(engine: Engine, container: Container, version: Version) -> dict[str,
         "LogPath": container.log_path,
         "Name": "/" + container.name,
         "RestartCount": container.restart_count,
-        "Driver": layerdb.driver(container.driver),
+        "Driver": storage.driver(container.driver),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
@@ -105,7 +106,7 @@ def _graph(container: Container) -> dict[str, Any]:
             key, _, value = option.partition("=")
             if key in names:
                 data[names[key]] = value
-    return {"Data": data, "Name": layerdb.driver(container.driver)}
+    return {"Data": data, "Name": storage.driver(container.driver)}
 
 
 def _network(engine: Engine, container: Container, version: Version) -> dict[str, Any]:

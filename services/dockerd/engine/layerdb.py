@@ -8,16 +8,9 @@ import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from protos.containerd.types.mount_pb2 import Mount
-
-_DRIVERS: Final = {"overlayfs": "overlay2", "native": "vfs"}
-
-
-def driver(snapshotter: str) -> str:
-    """Docker's name for what containerd calls `snapshotter`."""
-    return _DRIVERS.get(snapshotter, snapshotter)
+from services.dockerd import storage
 
 
 def upper(mounts: Sequence[Mount]) -> str:
@@ -30,7 +23,7 @@ def upper(mounts: Sequence[Mount]) -> str:
 
 
 def write(data_root: Path, snapshotter: str, container_id: str, mounts: Sequence[Mount]) -> None:
-    name, layer = driver(snapshotter), upper(mounts)
+    name, layer = storage.driver(snapshotter), upper(mounts)
     record = data_root / "image" / name / "layerdb" / "mounts" / container_id
     record.mkdir(mode=0o700, parents=True, exist_ok=True)
     (record / "mount-id").write_text(container_id)
@@ -42,6 +35,6 @@ def write(data_root: Path, snapshotter: str, container_id: str, mounts: Sequence
 
 
 def remove(data_root: Path, snapshotter: str, container_id: str) -> None:
-    name = driver(snapshotter)
+    name = storage.driver(snapshotter)
     for place in (data_root / "image" / name / "layerdb" / "mounts" / container_id, data_root / name / container_id):
         shutil.rmtree(place, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from protos.errdefs import InvalidArgument
 from services.dockerd.config import Config
@@ -12,6 +13,8 @@ from services.dockerd.images.reference import Reference
 from services.dockerd.images.turns import Turns
 from services.dockerd.registry import distribution, login, proxy, search
 from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
+from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
 
@@ -60,6 +63,17 @@ def push_image(
         engine.images, settings(engine.config), _transfers(engine).uploads, name, credentials, lambda record: None
     )
     return push.push(work, all_tags=all_tags)
+
+
+async def fetch(engine: Engine, url: str) -> AsyncIterator[bytes]:
+    """The body behind a URL, as `docker import` takes one; InvalidArgument for what is no URL, as Docker's text."""
+    text = url if "://" in url else f"http://{url}"
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InvalidArgument(f'unsupported protocol scheme in "{url}": pass http:// or https://')
+    async with Session(Endpoint(parts.scheme, parts.netloc), Credentials(), settings(engine.config)) as session:
+        async for piece in session.pieces(text):
+            yield piece
 
 
 async def log_in(engine: Engine, credentials: Credentials) -> dict[str, str]:

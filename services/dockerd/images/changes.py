@@ -6,9 +6,10 @@ import shlex
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
+from services.dockerd.container import stamp
 
 ALLOWED: Final = frozenset(
-    {"CMD", "ENTRYPOINT", "ENV", "EXPOSE", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
+    {"CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
 )
 
 
@@ -24,7 +25,7 @@ def apply(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
 
 def _one(config: dict[str, Any], word: str, rest: str, line: str) -> None:
     if word not in ALLOWED:
-        raise InvalidArgument(f"{word} is not a valid change command")
+        raise InvalidArgument(f"{word.lower()} is not a valid change command")
     if not rest:
         raise InvalidArgument(f"{word} requires at least one argument")
     if word in ("CMD", "ENTRYPOINT"):
@@ -38,10 +39,48 @@ def _one(config: dict[str, Any], word: str, rest: str, line: str) -> None:
         config["ExposedPorts"] = {**(config.get("ExposedPorts") or {}), **{port: {} for port in ports}}
     elif word == "VOLUME":
         config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in _words(rest)}}
+    elif word == "HEALTHCHECK":
+        config["Healthcheck"] = _healthcheck(rest)
     elif word == "ONBUILD":
         config["OnBuild"] = [*(config.get("OnBuild") or []), rest]
     else:
         config[{"STOPSIGNAL": "StopSignal", "USER": "User", "WORKDIR": "WorkingDir"}[word]] = rest
+
+
+_TIMES: Final = {
+    "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"
+}
+
+
+def _healthcheck(rest: str) -> dict[str, Any]:
+    """`[--interval=… …] CMD command`, or `NONE`."""
+    found: dict[str, Any] = {}
+    while option := re.match(r"--([a-z-]+)=(\S+)\s+", rest):
+        name, value, rest = option[1], option[2], rest[option.end():]
+        if name in _TIMES:
+            found[_TIMES[name]] = _nanoseconds(value)
+        elif name == "retries" and value.isdecimal():
+            found["Retries"] = int(value)
+        else:
+            raise InvalidArgument(f"Unknown flag: {name}" if name != "retries" else f'invalid retries "{value}"')
+    kind, _, words = rest.partition(" ")
+    if kind.upper() == "NONE":
+        if words.strip() or found:
+            raise InvalidArgument("HEALTHCHECK NONE takes no arguments")
+        return {"Test": ["NONE"]}
+    if kind.upper() != "CMD":
+        raise InvalidArgument(f"Unknown type {kind!r} in HEALTHCHECK (try CMD)")
+    if not words.strip():
+        raise InvalidArgument("Missing command after HEALTHCHECK CMD")
+    listed = _json_list(words)
+    return {"Test": ["CMD", *listed] if listed else ["CMD-SHELL", words.strip()], **found}
+
+
+def _nanoseconds(text: str) -> int:
+    try:
+        return stamp.duration(text)
+    except ValueError as error:
+        raise InvalidArgument(f'time: invalid duration "{text}"') from error
 
 
 def _command(rest: str) -> list[str]:

@@ -34,7 +34,9 @@ async def commit(images: Images, request: Commit) -> Image:
     async with images.lease() as lease:
         layer = await _diff(images, request, lease)
         document = _document(request, config, layer.digest)
-        image = await commit_image(images, document, [*request.parent.layers, layer], lease)
+        image = await commit_image(
+            images, document, [*request.parent.layers, layer], lease, parent=request.parent.id
+        )
         await (images.assign(request.name, image) if request.name else images.keep(image))
     return image
 

@@ -7,23 +7,41 @@ from services.dockerd.filters import Filters
 from services.dockerd.images import list as listing
 from services.dockerd.images import reference
 from services.dockerd.images.image import Image
-from services.dockerd.images.store import Images, Use
+from services.dockerd.images.store import DANGLING, Images
 
 Report = list[dict[str, str]]
 """Docker's rows: `{"Untagged": name}` and `{"Deleted": digest}`."""
 
 
-async def delete(images: Images, text: str, *, force: bool) -> Report:
-    """Remove the name `text`, or by ID all names and the image; Conflict in Docker's words where it is held."""
+async def delete(images: Images, text: str, *, force: bool, prune: bool = True) -> Report:
+    """Remove the name `text`, or by ID all names and the image; Conflict in Docker's words where it is held.
+
+    With `prune`, nameless images that this one was committed on go with it.
+    """
     image = images.find(text)
     names = images.names(image)
     if reference.is_prefix(text) and not _is_name(images, text):
-        return await _delete_by_id(images, image, force=force)
+        conflict = _held(images, image, force=force) or _widely_named(image, names, force)
+        if conflict:
+            raise errdefs.Conflict(f"conflict: unable to delete {image.short_id} {conflict}")
+        return await _delete_all(images, image, prune=prune)
     name = _stored(images, image, reference.parse(text).tagged())
     gone = _going(name, names)
-    if gone == names:
-        _refuse_if_used(images, image, force=force, name=name)
-        return await _delete_all(images, image)
+    if gone != names:
+        return await _untag(images, image, gone)
+    if not force and (use := next((use for use in images.uses() if use.image_id == image.id), None)):
+        raise errdefs.Conflict(
+            f'conflict: unable to remove repository reference "{text}" (must force) - '
+            f"container {use.container_id[:12]} is using its referenced image {image.short_id}"
+        )
+    if _held(images, image, force=force):
+        return await _untag(images, image, gone)  # the image stays, nameless, with who holds it
+    return await _delete_all(images, image, prune=prune)
+
+
+async def _untag(images: Images, image: Image, gone: list[reference.Reference]) -> Report:
+    if gone == images.names(image):
+        await images.name(DANGLING + image.id, image.target)
     for each in gone:
         await images.unname(str(each), collect=False)
     await images.refresh()
@@ -52,53 +70,28 @@ def _stored(images: Images, image: Image, name: reference.Reference) -> referenc
     return next(each for each in images.names(image) if each.name == name.name)
 
 
-async def _delete_by_id(images: Images, image: Image, *, force: bool) -> Report:
-    names = images.names(image)
-    if len({name.name for name in names}) > 1 and not force:
-        raise errdefs.Conflict(
-            f"conflict: unable to delete {image.short_id} (must be forced) - "
-            "image is referenced in multiple repositories"
-        )
-    _refuse_if_used(images, image, force=force, name=None)
-    return await _delete_all(images, image)
-
-
-def _refuse_if_used(images: Images, image: Image, *, force: bool, name: reference.Reference | None) -> None:
-    uses = [use for use in images.uses() if use.image_id == image.id]
-    running = [use for use in uses if use.running]
-    if running:
-        if name and not force:
-            raise errdefs.Conflict(_by_name(name, image, running[0]))
-        raise errdefs.Conflict(
-            f"conflict: unable to delete {_label(name, image)} (cannot be forced) - "
-            f"image is being used by running container {running[0].container_id[:12]}"
-        )
+def _held(images: Images, image: Image, *, force: bool) -> str:
+    """Why an image must stay, in the words behind `unable to delete …`; empty where nothing holds it."""
+    if images.children(image):
+        return "(cannot be forced) - image has dependent child images"
+    uses = sorted((use for use in images.uses() if use.image_id == image.id), key=lambda use: not use.running)
+    if uses and uses[0].running:
+        return f"(cannot be forced) - image is being used by running container {uses[0].container_id[:12]}"
     if uses and not force:
-        if name:
-            raise errdefs.Conflict(_by_name(name, image, uses[0]))
-        raise errdefs.Conflict(
-            f"conflict: unable to delete {image.short_id} (must be forced) - "
-            f"image is being used by stopped container {uses[0].container_id[:12]}"
-        )
+        return f"(must be forced) - image is being used by stopped container {uses[0].container_id[:12]}"
+    return ""
 
 
-def _label(name: reference.Reference | None, image: Image) -> str:
-    return name.familiar if name else image.short_id
+def _widely_named(image: Image, names: list[reference.Reference], force: bool) -> str:
+    several = len({name.name for name in names}) > 1
+    return "(must be forced) - image is referenced in multiple repositories" if several and not force else ""
 
 
-def _by_name(name: reference.Reference, image: Image, use: Use) -> str:
-    return (
-        f'conflict: unable to remove repository reference "{name.familiar_name}" (must force) - '
-        f"container {use.container_id[:12]} is using its referenced image {image.short_id}"
-    )
-
-
-async def _delete_all(images: Images, image: Image) -> Report:
-    """All names, then the image with the layers that no other image stands on."""
+async def _delete_all(images: Images, image: Image, *, prune: bool) -> Report:
+    """All names, then the image with the layers that no other image stands on; then its nameless parents."""
     names = images.names(image)
-    held = any(use.image_id == image.id for use in images.uses())
-    kept = {chain_id for other in images.by_id.values() if other.id != image.id for chain_id in other.chain_ids}
     report: Report = [{"Untagged": name.familiar} for name in names]
+    layers = doomed(images, image)
     stored = images.stored_names(image)
     for name in stored:
         await images.unname(name, collect=name == stored[-1])
@@ -107,10 +100,19 @@ async def _delete_all(images: Images, image: Image) -> Report:
         images.emit("untag", image.id, {"name": image.id, **image.labels})
     images.emit("delete", image.id, {"name": image.id, **image.labels})
     images.unpacked.discard(image.chain_id)
-    report.append({"Deleted": image.id})
-    if not held:
-        report += [{"Deleted": chain_id} for chain_id in reversed(image.chain_ids) if chain_id not in kept]
+    report += [{"Deleted": image.id}, *({"Deleted": chain_id} for chain_id in layers)]
+    parent = images.by_id.get(image.parent)
+    if prune and parent and not images.names(parent) and not _held(images, parent, force=False):
+        report += await _delete_all(images, parent, prune=True)
     return report
+
+
+def doomed(images: Images, image: Image) -> list[str]:
+    """Layers that go with an image, the topmost first: those that no other image and no container stands on."""
+    if any(use.image_id == image.id for use in images.uses()):
+        return []
+    kept = {chain_id for other in images.by_id.values() if other.id != image.id for chain_id in other.chain_ids}
+    return [chain_id for chain_id in reversed(image.chain_ids) if chain_id not in kept]
 
 
 PRUNE_FILTERS: Final = frozenset({"dangling", "until", "label", "label!"})
@@ -123,14 +125,15 @@ async def prune(images: Images, filters: Filters) -> tuple[Report, int]:
     used = {use.image_id for use in images.uses()}
     report: Report = []
     won = 0
-    for image in list(images.by_id.values()):
-        if image.id in used or (only_dangling and images.names(image)):
+    for image in sorted(images.by_id.values(), key=listing.created_seconds, reverse=True):  # children before parents
+        if image.id not in images.by_id or image.id in used or images.children(image):
+            continue
+        if only_dangling and images.names(image):
             continue
         if not listing.has_labels(image, filters):
             continue
         if any(listing.created_seconds(image) >= limit for limit in limits):
             continue
-        size = await images.size(image)
-        report += await _delete_all(images, image)
-        won += size
+        won += sum([await images.layer_size(chain_id) for chain_id in doomed(images, image)])
+        report += await _delete_all(images, image, prune=True)
     return report, won

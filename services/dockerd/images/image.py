@@ -19,6 +19,8 @@ class Image:
     manifest: Descriptor
     layers: tuple[Descriptor, ...]
     document: dict[str, Any]
+    parent: str = ""
+    """ID of the local image that this one was committed on; empty for what came from elsewhere."""
 
     @cached_property
     def config(self) -> ContainerConfig:
@@ -53,6 +55,11 @@ class Image:
     @property
     def architecture(self) -> str:
         return str(self.document.get("architecture") or platform.default().architecture)
+
+    @property
+    def platform(self) -> platform.Platform:
+        """What it runs on; this machine's where its config does not say."""
+        return platform.of(self.document) or platform.default()
 
     @property
     def labels(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from services.dockerd.images import changes, codec, content, manifest, platform,
 from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_manifest
 from services.dockerd.images.manifest import Descriptor
-from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.store import PARENT, Images, read_image
 from services.dockerd.images.unpack import unpack
 
 
@@ -24,6 +24,7 @@ async def import_image(
     name: reference.Reference | None,
     message: str,
     change: list[str],
+    wanted: platform.Platform | None = None,
 ) -> Image:
     """Take a root file system in, plain or compressed; its image, named if `name` is given."""
     config = changes.apply({}, change)
@@ -34,30 +35,34 @@ async def import_image(
         if not size:
             raise InvalidArgument("cannot import an empty archive")
         layer = Descriptor(manifest.OCI_LAYER, layer_digest, size)
-        document = _document(config, layer_digest, message or f"Imported from {source}")
+        document = _document(config, layer_digest, message or f"Imported from {source}", wanted or platform.default())
         image = await commit_image(images, document, [layer], lease)
         await (images.assign(name, image) if name else images.keep(image))
     images.emit("import", image.id, {"name": name.familiar if name else image.id})
     return image
 
 
-def _document(config: dict[str, Any], diff_id: str, comment: str) -> dict[str, Any]:
+def _document(config: dict[str, Any], diff_id: str, comment: str, made_for: platform.Platform) -> dict[str, Any]:
     now = stamp.rfc3339(time.time_ns())
     return {
-        "architecture": platform.default().architecture,
+        "architecture": made_for.architecture,
+        **({"variant": made_for.variant} if made_for.variant else {}),
         "comment": comment,
         "config": config,
         "created": now,
         "history": [{"created": now, "comment": comment}],
-        "os": "linux",
+        "os": made_for.os,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     }
 
 
-async def commit_image(images: Images, document: dict[str, Any], layers: list[Descriptor], lease: str) -> Image:
+async def commit_image(
+    images: Images, document: dict[str, Any], layers: list[Descriptor], lease: str, *, parent: str = ""
+) -> Image:
     """Write config and manifest for layers that are content already, and unpack what is not."""
     data = json.dumps(document, separators=(",", ":")).encode()
-    digest, size = await content.write_bytes(images.client, data, lease=lease)
+    labels = {PARENT: parent} if parent else None
+    digest, size = await content.write_bytes(images.client, data, lease=lease, labels=labels)
     target = await write_manifest(images, Descriptor(manifest.OCI_CONFIG, digest, size), layers, lease)
     image = await read_image(images.client, target)
     await unpack(images, image, lease)

@@ -1,7 +1,9 @@
 """`docker image inspect` and `docker history`."""
 
-from typing import Any
+import posixpath
+from typing import Any, Final
 
+from services.dockerd import storage
 from services.dockerd.container import stamp
 from services.dockerd.images.image import Image
 from services.dockerd.images.list import created_seconds
@@ -18,23 +20,46 @@ async def inspect(images: Images, text: str) -> dict[str, Any]:
         "Id": image.id,
         "RepoTags": images.repo_tags(image),
         "RepoDigests": images.repo_digests(image),
-        "Parent": "",
+        "Parent": image.parent,
         "Comment": str(document.get("comment") or ""),
         "Created": image.created,
         "Container": str(document.get("container") or ""),
         "DockerVersion": str(document.get("docker_version") or ""),
         "Author": str(document.get("author") or ""),
-        "Config": image.config.model_dump(exclude_none=False),
+        "Config": _config(image),
         "Architecture": image.architecture,
         **({"Variant": str(document["variant"])} if document.get("variant") else {}),
         "Os": image.os,
         **({"OsVersion": str(document["os.version"])} if document.get("os.version") else {}),
         "Size": size,
         "VirtualSize": size,
-        "GraphDriver": {"Data": None, "Name": images.snapshotter},
+        "GraphDriver": {"Data": await _graph(images, image), "Name": storage.driver(images.snapshotter)},
         "RootFS": {"Type": "layers", **({"Layers": image.diff_ids} if image.diff_ids else {})},
         "Metadata": {"LastTagTime": stamp.rfc3339(int(tagged * 1e9))},
     }
+
+
+_OPTIONAL: Final = ("ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal",
+                    "StopTimeout", "Shell")
+
+
+def _config(image: Image) -> dict[str, Any]:
+    """Docker leaves some fields out where they say nothing."""
+    document = image.config.model_dump()
+    if health := document["Healthcheck"]:
+        document["Healthcheck"] = {key: value for key, value in health.items() if value}
+    return {key: value for key, value in document.items() if value or key not in _OPTIONAL}
+
+
+async def _graph(images: Images, image: Image) -> dict[str, str] | None:
+    """Directories of the image's layers, where the snapshotter has such."""
+    found = [path for chain_id in image.chain_ids if (path := await images.layer_directory(chain_id))]
+    if not found or len(found) != len(image.chain_ids):
+        return None
+    lower = {"LowerDir": ":".join(reversed(found[:-1]))} if found[1:] else {}
+    work = posixpath.join(posixpath.dirname(found[-1]), "work")
+    return {**lower, "MergedDir": posixpath.join(posixpath.dirname(found[-1]), "merged"), "UpperDir": found[-1],
+            "WorkDir": work}
 
 
 async def history(images: Images, text: str) -> list[dict[str, Any]]:
@@ -56,8 +81,10 @@ async def history(images: Images, text: str) -> list[dict[str, Any]]:
             }
         )
     rows.reverse()
-    if rows:
-        rows[0] |= {"Id": image.id, "Tags": images.repo_tags(image) or None}
+    named: Image | None = image
+    while named is not None and (at := len(steps) - (len(named.history) or len(named.chain_ids))) < len(rows):
+        rows[at] |= {"Id": named.id, "Tags": images.repo_tags(named) or None}
+        named = images.by_id.get(named.parent)
     return rows
 
 

@@ -13,9 +13,12 @@ from services.dockerd.images.store import Images
 FILTERS: Final = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
 
 
-async def list_images(images: Images, filters: Filters) -> list[dict[str, Any]]:
-    """Summaries, newest first."""
-    chosen = [image for image in images.by_id.values() if _passes(images, image, filters)]
+async def list_images(images: Images, filters: Filters, *, everything: bool = False) -> list[dict[str, Any]]:
+    """Summaries, newest first; nameless ones that others were committed on only with `everything`."""
+    chosen = [
+        image for image in images.by_id.values()
+        if _passes(images, image, filters) and (everything or images.names(image) or not images.children(image))
+    ]
     chosen.sort(key=created_seconds, reverse=True)
     return [await _summary(images, image, filters.get("reference")) for image in chosen]
 
@@ -28,7 +31,7 @@ async def _summary(images: Images, image: Image, patterns: list[str]) -> dict[st
         "Created": created_seconds(image),
         "Id": image.id,
         "Labels": image.config.Labels,
-        "ParentId": "",
+        "ParentId": image.parent,
         "RepoDigests": images.repo_digests(image),
         "RepoTags": [name.familiar for name in names if name.tag],
         "SharedSize": -1,
@@ -51,7 +54,7 @@ def _matches(name: reference.Reference, patterns: list[str]) -> bool:
 
 def _passes(images: Images, image: Image, filters: Filters) -> bool:
     names = images.names(image)
-    if "dangling" in filters and filters.flag("dangling", False) == bool(names):
+    if "dangling" in filters and filters.flag("dangling", False) == bool(names or images.children(image)):
         return False
     if "reference" in filters and not any(_matches(name, filters.get("reference")) for name in names):
         return False

@@ -17,7 +17,8 @@ from protos.errdefs import InvalidArgument, NotFound
 from services.dockerd.images import codec, content, manifest, progress, reference, tarball
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
-from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.platform import Platform
+from services.dockerd.images.store import Images, check_platform, read_image
 from services.dockerd.images.unpack import unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
@@ -50,8 +51,13 @@ class Archive:
         raise InvalidArgument(f"invalid archive: {path} is missing")
 
 
-async def load(images: Images, body: AsyncIterable[bytes], *, quiet: bool) -> AsyncIterator[bytes]:
-    """Take an archive in; yields progress records. Bad archives raise InvalidArgument before anything is named."""
+async def load(
+    images: Images, body: AsyncIterable[bytes], *, quiet: bool, wanted: Platform | None = None
+) -> AsyncIterator[bytes]:
+    """Take an archive in, of an index the wanted platform or this machine's; yields progress records.
+
+    Bad archives raise InvalidArgument before anything is named.
+    """
     async with images.lease() as lease:
         archive = await _take_in(images, body, lease)
         if "manifest.json" in archive.documents:
@@ -61,7 +67,8 @@ async def load(images: Images, body: AsyncIterable[bytes], *, quiet: bool) -> As
         else:
             raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
         for target, names in found:
-            image = await read_image(images.client, target)
+            image = await read_image(images.client, target, wanted)
+            check_platform(image, names[0].familiar if names else image.id, wanted)
             if not quiet:
                 for number, layer in enumerate(image.layers):
                     yield progress.bar("Loading layer", image.diff_ids[number][7:19], layer.size, layer.size)

@@ -3,6 +3,7 @@
 The spellings and the order of choice are containerd's.
 """
 
+import json
 import platform as machine
 import re
 from dataclasses import dataclass
@@ -68,6 +69,19 @@ def parse(text: str) -> Platform:
             raise InvalidArgument(f'"{text}": unknown operating system or architecture: invalid argument')
         return alone
     return normal(*parts)
+
+
+def from_json(text: str) -> Platform | None:
+    """A platform as the newer routes take it, a JSON object; nothing for nothing."""
+    if not text:
+        return None
+    try:
+        found = of(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"failed to parse platform: {error}") from error
+    if found is None:
+        raise InvalidArgument("failed to parse platform: it needs an os and an architecture")
+    return found
 
 
 def of(document: Any) -> Platform | None:

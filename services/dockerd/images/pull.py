@@ -16,7 +16,7 @@ from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
 from services.dockerd.images.reference import Reference
-from services.dockerd.images.store import Images, read_image
+from services.dockerd.images.store import Images, check_platform, read_image
 from services.dockerd.images.together import together
 from services.dockerd.images.unpack import unpack
 from services.dockerd.registry import addresses, errors, hosts
@@ -135,14 +135,9 @@ class Pull:
         return image
 
     def _check(self, image: Image, name: Reference) -> None:
-        actual = platform.of(image.document)
-        if self.platform and actual and actual not in platform.vector(self.platform):
-            raise errdefs.NotFound(
-                f"image with reference {name.familiar} was found but its platform ({actual}) "
-                f"does not match the specified platform ({self.platform})"
-            )
-        if actual and actual.os != "linux":
-            raise errdefs.InvalidArgument(f'image operating system "{actual.os}" cannot be used on this platform: '
+        check_platform(image, name.familiar, self.platform)
+        if image.os != "linux":
+            raise errdefs.InvalidArgument(f'image operating system "{image.os}" cannot be used on this platform: '
                                           "operating system is not supported")
 
     async def _layers(self, source: Repository, image: Image, lease: str) -> None:

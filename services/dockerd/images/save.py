@@ -11,16 +11,17 @@ from protos import tar
 from protos.containerd.services.content.v1 import content_pb2
 from services.dockerd.images import content, manifest, reference
 from services.dockerd.images.image import Image
-from services.dockerd.images.store import Images
+from services.dockerd.images.platform import Platform
+from services.dockerd.images.store import Images, check_platform
 
 
-async def save(images: Images, names: list[str]) -> AsyncIterator[bytes]:
-    """The archive of the named images, in pieces. NotFound before the first piece where one is missing."""
+async def save(images: Images, names: list[str], wanted: Platform | None = None) -> AsyncIterator[bytes]:
+    """The archive of the named images, in pieces; NotFound before the first where an image or platform is missing."""
     chosen: dict[str, tuple[Image, list[reference.Reference]]] = {}
     for text in names:
         image = images.find(text)
-        wanted = _wanted(images, image, text)
-        chosen.setdefault(image.id, (image, []))[1].extend(wanted)
+        check_platform(image, text, wanted)
+        chosen.setdefault(image.id, (image, []))[1].extend(_wanted(images, image, text))
     return _archive(images, list(chosen.values()))
 
 

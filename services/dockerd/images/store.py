@@ -103,11 +103,12 @@ class Images:
                 raise errdefs.InvalidArgument(f"ambiguous image ID prefix: {text} stands for {len(matches)} images")
         raise errdefs.NotFound(f"No such image: {tagged.familiar}")
 
-    async def get(self, text: str) -> Image:
-        """As `find`, with the image's layers unpacked, ready to prepare a snapshot on."""
+    async def get(self, text: str, wanted: platform.Platform | None = None) -> Image:
+        """As `find`, with the layers unpacked, ready to prepare a snapshot on; NotFound for another platform."""
         from services.dockerd.images.unpack import unpack  # it needs this module
 
         image = self.find(text)
+        check_platform(image, text, wanted)
         if image.chain_id and image.chain_id not in self.unpacked:
             async with self.lease() as lease:
                 await unpack(self, image, lease)
@@ -119,6 +120,10 @@ class Images:
             if tag.name.name == name.name and name.digest in (image.target.digest, image.manifest.digest):
                 return image
         return None
+
+    def children(self, image: Image) -> list[Image]:
+        """Images that were committed on this one."""
+        return [each for each in self.by_id.values() if each.parent == image.id]
 
     def names(self, image: Image) -> list[Reference]:
         """The names of an image, sorted."""
@@ -148,6 +153,15 @@ class Images:
             except errdefs.NotFound:
                 return 0  # not unpacked yet: asked again next time
         return self.sizes[chain_id]
+
+    async def layer_directory(self, chain_id: str) -> str:
+        """Where a layer lies, by containerd's label for it; empty where the snapshotter does not say."""
+        request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=chain_id)
+        try:
+            info = (await self.client.call(self.client.snapshots.Stat, request)).info
+        except errdefs.NotFound:
+            return ""
+        return info.labels.get("containerd.io/snapshot/overlay.upperdir", "")
 
     # changing
 
@@ -247,17 +261,34 @@ class Images:
                 log.debug("images not read error=%s", error)
 
 
-async def read_image(client: Client, target: manifest.Descriptor) -> Image:
-    """The documents of the image behind `target`, on this platform; NotFound where it has none for it."""
+def check_platform(image: Image, text: str, wanted: platform.Platform | None) -> None:
+    """NotFound in Docker's words where an image is for another platform than the wanted one."""
+    if wanted and image.platform not in platform.vector(wanted):
+        raise errdefs.NotFound(
+            f"image with reference {text} was found but its platform ({image.platform}) "
+            f"does not match the specified platform ({wanted})"
+        )
+
+
+PARENT: Final = "moby/parent"
+"""Label of a config's content: the image that this one was committed on."""
+
+
+async def read_image(
+    client: Client, target: manifest.Descriptor, wanted: platform.Platform | None = None
+) -> Image:
+    """The documents of the image behind `target` for a platform, this machine's by default; NotFound without one."""
     data = await content.read(client, target.digest)
     found = target
     if manifest.is_index(target.media_type, data):
-        chosen = platform.choose(manifest.parse_index(data))
+        chosen = platform.choose(manifest.parse_index(data), wanted)
         if chosen is None:
-            raise errdefs.NotFound(f"no image for {platform.default()} in index {target.digest}")
+            raise errdefs.NotFound(f"no image for {wanted or platform.default()} in index {target.digest}")
         found = chosen
+        target = found if wanted else target
         data = await content.read(client, found.digest)
     parsed = manifest.parse_manifest(data)
     document = manifest.parse_config(await content.read(client, parsed.config.digest))
     found = manifest.Descriptor(found.media_type, found.digest, len(data))
-    return Image(parsed.config.digest, target, found, parsed.layers, document)
+    parent = (await content.labels(client, parsed.config.digest)).get(PARENT, "")
+    return Image(parsed.config.digest, target, found, parsed.layers, document, parent)

@@ -16,6 +16,8 @@ async def tag(images: Images, source: str, repository: str, tag_name: str) -> No
 def target(repository: str, tag_name: str) -> reference.Reference:
     """The name to give; InvalidArgument in Docker's words."""
     name = reference.parse(f"{repository}:{tag_name}" if tag_name else repository).tagged()
+    if name.familiar_name == "sha256":
+        raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")
     if name.digest:
         raise InvalidArgument("refusing to create a tag with a digest reference")
     return name

@@ -122,6 +122,15 @@ class Session:
             raise errors.unreachable(reply.method, str(reply.url), error) from error
         return bytes(data[:limit])
 
+    async def pieces(self, url: str) -> AsyncIterator[bytes]:
+        """A body of any length as it comes."""
+        async with self.ask("GET", url) as reply:
+            try:
+                async for piece in reply.content.iter_any():
+                    yield piece
+            except _FAILURES as error:
+                raise errors.unreachable("GET", url, error) from error
+
     async def _send(
         self, method: str, url: str, authorization: str, headers: dict[str, str] | None, data: Any
     ) -> aiohttp.ClientResponse:
