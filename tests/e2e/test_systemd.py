@@ -108,9 +108,11 @@ def test_containerd_can_be_a_unit_of_its_own() -> None:
         machine.ok("docker", "load", "-q", stdin=image.archive())
         machine.ok("docker", "run", "-d", "--name", "box", "busybox", "sleep", "600")
         lives = pid_of(machine, "box")
-        before = machine.show("docker-containerd.service", "MainPID")
+        before, dockerd = (machine.show(f"{unit}.service", "MainPID") for unit in ("docker-containerd", "docker"))
         machine.ok("systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker-containerd.service")
         other = ("0", before)
         until(lambda: machine.show("docker-containerd.service", "MainPID") not in other, "systemd restarts it", 30)
         until(lambda: machine("docker", "exec", "box", "true").returncode == 0, "dockerd has found it again", 30)
         assert pid_of(machine, "box") == lives
+        assert machine.show("docker.service", "MainPID") == dockerd
+        assert "eth0" in machine.ok("docker", "exec", "box", "ip", "addr")
