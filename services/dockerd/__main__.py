@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError, FailedPrecondition
-from services.dockerd import activation, config, lock, proxies, requirements
+from services.dockerd import activation, config, invocation, lock, proxies, requirements
 from services.dockerd.config import Config
 from services.dockerd.notify import Teller
 from services.dockerd.remote import launch
@@ -22,7 +22,7 @@ NAME: Final = "dockerd"
 def main() -> int:
     gc.disable()  # until everything is loaded; server.py turns it on again
     try:
-        asked = config.parse(sys.argv[1:])
+        asked = invocation.parse(sys.argv[1:])
         for note in asked.notes:
             print(note, file=sys.stderr)
         if asked.help:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from protos import log as logs
 from protos import stacks
 from protos.errdefs import EngineError
-from services.dockerd import certificates, cgroups, hosts, requirements, rules
-from services.dockerd.config import VERSION, Config, parse
+from services.dockerd import certificates, cgroups, hosts, invocation, requirements, rules
+from services.dockerd.config import VERSION, Config
 from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
@@ -231,7 +231,7 @@ async def _reload(engine: Engine, hangup: asyncio.Event, tell: Teller) -> None:
     while await hangup.wait():
         hangup.clear()
         tell("reloading")
-        reload.reload(engine, lambda: parse(sys.argv[1:]).config)
+        reload.reload(engine, lambda: invocation.parse(sys.argv[1:]).config)
         tell("ready")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import config, flags
-from services.dockerd.config import Config, Invocation
+from services.dockerd import flags, invocation
+from services.dockerd.config import Config
+from services.dockerd.invocation import Invocation
 from services.dockerd.options import OPTIONS, Option
 
 THERE = [option for option in OPTIONS if option.field]
@@ -23,8 +24,10 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "default-ipc-mode": ("shareable", "shareable"),
     "default-runtime": ("io.containerd.runc.v2", "io.containerd.runc.v2"),
     "default-ulimit": ("nofile=1:2", {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 2}}),
+    "log-driver": ("none", "none"),
     "log-format": ("json", "json"),
     "log-level": ("warn", "warn"),
+    "log-opt": ("max-size=1m", {"max-size": "1m"}),
     "metrics-addr": ("127.0.0.1:9323", "127.0.0.1:9323"),
     "min-api-version": ("1.40", "1.40"),
 }
@@ -60,7 +63,7 @@ def document(option: Option, value: Any) -> dict[str, Any]:
 def parse(tmp_path: Path, content: dict[str, Any], *words: str) -> Invocation:
     path = tmp_path / "daemon.json"
     path.write_text(json.dumps(content))
-    return config.parse(["--config-file", str(path), *words])
+    return invocation.parse(["--config-file", str(path), *words])
 
 
 def refusal(tmp_path: Path, content: dict[str, Any], *words: str) -> str:
@@ -161,6 +164,6 @@ def test_passwords_of_proxies_are_not_told(tmp_path: Path) -> None:
 
 
 def test_the_environment_may_name_the_lowest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(config.MIN_API_VERSION, "1.41")
+    monkeypatch.setenv(invocation.MIN_API_VERSION, "1.41")
     assert parse(tmp_path, {}).config.min_api_version == "1.41"
     assert parse(tmp_path, {}, "--min-api-version", "1.42").config.min_api_version == "1.42"

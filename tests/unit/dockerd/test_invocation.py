@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import config
+from services.dockerd import invocation
 from services.dockerd.config import Config, Runtime
 
 
 def parse(tmp_path: Path, document: object, *words: str) -> Config:
     path = tmp_path / "daemon.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return config.parse(["--config-file", str(path), *words]).config
+    return invocation.parse(["--config-file", str(path), *words]).config
 
 
 def refusal(tmp_path: Path, document: object, *words: str) -> str:
@@ -88,7 +88,7 @@ def test_broken_file_is_named(tmp_path: Path) -> None:
 
 def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"open /nope\.json: no such file or directory"):
-        config.parse(["--config-file", "/nope.json"])
+        invocation.parse(["--config-file", "/nope.json"])
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_snapshotter_has_containerds_name() -> None:
 
 
 def test_help_and_version_need_no_file() -> None:
-    assert config.parse(["--version", "--config-file", "/nope.json"]).version
-    assert config.parse(["-h"]).help
+    assert invocation.parse(["--version", "--config-file", "/nope.json"]).version
+    assert invocation.parse(["-h"]).help
 
 
 @pytest.mark.parametrize(
