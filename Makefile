@@ -1,6 +1,6 @@
 # Every recipe is one line; what they do is in deploy/ and tests/.
 PYTHON ?= .venv/bin/python
-PYTEST ?= $(PYTHON) -m pytest -q --reruns 2
+PYTEST ?= $(PYTHON) -m pytest -q
 FLAGS ?=
 
 .DEFAULT_GOAL := help

@@ -230,10 +230,11 @@ class Service:
 
     async def _outlive(self) -> None:
         """End with the last that could ask for the ended task."""
+        task = self._creating
         await self._container.wait("")
-        while self.created and not self._forsaken():
+        while self.created and self._creating is task and not self._forsaken():
             await self._loop.sleep(_LOOK)
-        if self.created:
+        if self.created and self._creating is task:
             log.warning("shim ends: its task has ended, and its bundle is gone id=%s", self._id)
             self._end()
 

@@ -127,6 +127,22 @@ def test_dead_shim_of_a_removed_copy_is_cleared_away(engine: Upgraded, tmp_path:
     ends_clean(engine)
 
 
+def test_absent_containerd_is_told_as_docker_tells_it(engine: Upgraded, tmp_path: Path) -> None:
+    """Between two versions its program may be missing for a while."""
+    docker = engine.docker
+    docker.ok("run", "-d", "--name", "known", "busybox", "sleep", "600")
+    program, hidden = (tmp_path / "old/bin" / name for name in ("docker-containerd", "hidden"))
+    program.rename(hidden)
+    engine.kill(engine.containerd())
+    reply = engine.api("POST", "/containers/known/kill", timeout=60)
+    assert reply.status == 503 and reply.json["message"].startswith("docker-containerd is not available: ")
+    assert docker.ok("ps", "--format", "{{.Names}}") == "known", "what is in memory is told"
+    hidden.rename(program)
+    assert docker.ok("exec", "known", "echo", "on") == "on"
+    docker.ok("rm", "-f", "known")
+    ends_clean(engine)
+
+
 def ends_clean(engine: Engine) -> None:
     """With live restore the networks stay; nothing else does."""
     assert engine.stop() == 0
