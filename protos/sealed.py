@@ -2,7 +2,7 @@
 
 A reference count that went up and down leaves a copied page that says nothing new, and forks that did the same hold
 the same. `seal` moves the warm process's memory into a file, mapped privately in the same place. `release` is for a
-fork that rests: the first one's memory becomes a second file, and each one's pages that equal those of the file are
+fork that rests: the first one's memory becomes another file, and each one's pages that equal those of such a file are
 let go of. Memory reads the same before and after and must not change meanwhile: hence protos/chain.py. A chain that
 breaks off costs memory and nothing else. For processes of one thread.
 """
@@ -34,6 +34,8 @@ _VECTOR: Final = 16
 _RUNS_SIZE: Final = _RUNS * _READS * _VECTOR
 _ROOM: Final = 4096
 """Bytes for small things."""
+_KINDS: Final = 3
+"""Forks that may become a file: each takes as much memory as the warm process."""
 _PATIENCE: Final = 5
 """Seconds that the comparing child may take."""
 _SYS_CLONE3: Final = 435  # on every architecture
@@ -45,14 +47,23 @@ _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | f
 
 _libc: Final = ctypes.PyDLL(None, use_errno=True)
 
+Pages = list[tuple[int, bytes]]
+"""Address and content."""
+
 
 class Sealed(NamedTuple):
-    """Descriptors that forks have to keep."""
+    """Files that forks have to keep open."""
 
     warm: int
     """The memory of the process that was sealed."""
-    resting: int
-    """That of the first fork that rested; empty until then, and sealed afterwards."""
+    resting: tuple[int, ...]
+    """Those of forks that rested and were like none before; empty until then, and sealed afterwards."""
+    apart: int
+    """Pages that may differ before another of these is made."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return self.warm, *self.resting
 
 
 class Mapping(NamedTuple):
@@ -85,21 +96,22 @@ def _mappings() -> list[Mapping]:
 # in the warm process
 
 
-def seal() -> Sealed:
+def seal(apart: int = 384) -> Sealed:
     """Move this process's memory into a file. OSError where that fails."""
     if not chain.available():
         raise OSError(errno.ENOSYS, "the C library has no contexts")
     mappings = [each for each in _mappings() if each.worthwhile]
-    warm, resting = (os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) for _ in Sealed._fields)
+    warm, *resting = (os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) for _ in range(1 + _KINDS))
     try:
-        os.truncate(resting, sum(each.length for each in mappings))
+        for file in resting:
+            os.truncate(file, sum(each.length for each in mappings))
         _move(mappings, warm)
         fcntl.fcntl(warm, fcntl.F_ADD_SEALS, _SEALS)  # no fork can write what others read
     except OSError:
-        os.close(warm)
-        os.close(resting)
+        for file in (warm, *resting):
+            os.close(file)
         raise
-    return Sealed(warm, resting)
+    return Sealed(warm, tuple(resting), apart)
 
 
 def _move(mappings: list[Mapping], fd: int) -> None:
@@ -225,9 +237,8 @@ def _be_child(
     try:
         os.read(channel, 1)  # from now on it stands still
         with Path(path).open("rb", buffering=0) as file:
-            source = file.fileno()
-            reference = memory.resting if _rested(source, mappings, memory.resting) else memory.warm
-            _compare(source, mappings, reference, scratch, runs)
+            reference, pages = _choose(file.fileno(), mappings, memory)
+        _hand_over(pages, scratch, runs)
         os.lseek(scratch, 0, os.SEEK_SET)
         with socket.socket(fileno=channel) as sock:
             socket.send_fds(sock, [b"\0"], [reference])
@@ -235,19 +246,38 @@ def _be_child(
         os._exit(0)
 
 
-def _rested(source: int, mappings: list[Mapping], resting: int) -> bool:
-    """Whether there is a second file: that of another, which may be about it now, or ours from now on."""
+def _choose(source: int, mappings: list[Mapping], memory: Sealed) -> tuple[int, Pages]:
+    """A file, and the pages that differ from it; ours from now on, where none is much like us and one is empty."""
+    best: tuple[int, Pages] | None = None
+    for file in memory.resting:
+        if _publish(source, mappings, file):
+            return file, []
+        if not _is_sealed(file):
+            break
+        pages = list(_different(source, mappings, file))
+        if best is None or len(pages) < len(best[1]):
+            best = file, pages
+        if len(pages) <= memory.apart:
+            break
+    return best or (memory.warm, list(_different(source, mappings, memory.warm)))
+
+
+def _publish(source: int, mappings: list[Mapping], file: int) -> bool:
+    """Make an empty file ours; waits where another does that now."""
+    if _is_sealed(file):
+        return False
     try:
-        fcntl.lockf(resting, fcntl.LOCK_EX)
-        if not _is_sealed(resting):
-            for _, offset, data in _chunks(source, mappings):
-                os.pwrite(resting, data, offset)
-            fcntl.fcntl(resting, fcntl.F_ADD_SEALS, _SEALS)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        if _is_sealed(file):
+            return False
+        for _, offset, data in _chunks(source, mappings):
+            os.pwrite(file, data, offset)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+        return True
     except OSError:  # no memory for it
         return False
     finally:
-        fcntl.lockf(resting, fcntl.LOCK_UN)
-    return True
+        fcntl.lockf(file, fcntl.LOCK_UN)
 
 
 def _chunks(source: int, mappings: list[Mapping]) -> Iterator[tuple[int, int, bytes]]:
@@ -258,11 +288,11 @@ def _chunks(source: int, mappings: list[Mapping]) -> Iterator[tuple[int, int, by
             yield each.start + done, each.offset + done, data
 
 
-def _compare(source: int, mappings: list[Mapping], reference: int, scratch: int, runs: int) -> None:
+def _hand_over(pages: Pages, scratch: int, runs: int) -> None:
     """IndexError where there are more runs of pages than `runs` has room for."""
     vectors = (ctypes.c_ulong * (_RUNS * _READS * 2)).from_address(runs)
     count, end = 0, 0
-    for address, page in _different(source, mappings, reference):
+    for address, page in pages:
         os.write(scratch, page)
         if address != end:
             vectors[2 * count] = address

@@ -29,6 +29,8 @@ from services.proxy.rest import Rest
 CHANNEL: Final = 0
 LARGEST_MESSAGE: Final = 1 << 17
 MOST_DESCRIPTORS: Final = 253
+APART: Final = 128
+"""Pages in which a proxy may differ from another one that it shares with."""
 RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -134,7 +136,7 @@ def become(
 def seal() -> sealed.Sealed | None:
     """None where the kernel or the C library cannot do it: proxies are larger then."""
     try:
-        return sealed.seal()
+        return sealed.seal(APART)
     except OSError as error:
         report(f"memory is not sealed: {error}")
         return None

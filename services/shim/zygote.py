@@ -102,7 +102,7 @@ def _child(request: dict[str, Any], descriptor: int, memory: sealed.Sealed | Non
     """A shim, or the delete command of one; the zygote's code above is left for good."""
     status = 1
     try:
-        life.detach(descriptor, *(memory or ()))
+        life.detach(descriptor, *(memory.descriptors if memory else ()))
         config = Config(
             action=request["action"], namespace=request["namespace"], id=request["id"], address=request["address"],
             bundle=Path(request["bundle"]), debug=request["debug"],

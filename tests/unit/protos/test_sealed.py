@@ -74,7 +74,7 @@ def body():
     sealed.release(memory)
     return before, own()
 in_fork(body)
-assert fcntl.fcntl(memory.resting, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+assert fcntl.fcntl(memory.resting[0], fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
 before, after = in_fork(body)
 assert after < before / 2, (before, after)
 """)
@@ -108,7 +108,7 @@ def test_child_may_fail(failure: str) -> None:
 def fail(*_):
     {failure}
 def body():
-    sealed._compare = fail
+    sealed._hand_over = fail
     before = work()
     descriptors = os.listdir("/proc/self/fd")
     sealed.release(memory)
@@ -123,7 +123,7 @@ def test_child_may_hang() -> None:
     run("""
 def body():
     sealed._PATIENCE = 1
-    sealed._compare = lambda *_: signal.pause()
+    sealed._hand_over = lambda *_: signal.pause()
     before = work()
     sealed.release(memory)
     return work() == before
@@ -137,11 +137,11 @@ def body():
     heard = []
     signal.signal(signal.SIGUSR1, lambda *_: heard.append("usr1"))
     signal.signal(signal.SIGCHLD, lambda *_: heard.append("chld"))
-    compare = sealed._compare
+    compare = sealed._hand_over
     def disturb(*arguments):
         os.kill(os.getppid(), signal.SIGUSR1)
         compare(*arguments)
-    sealed._compare = disturb
+    sealed._hand_over = disturb
     sealed.release(memory)
     return sorted(heard)
 assert in_fork(body) == ["usr1"], "the child's end is none of ours"
@@ -157,11 +157,11 @@ def body():
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     reader, writer = os.pipe()
     seconds = None
-    compare = sealed._compare
+    compare = sealed._hand_over
     def disturb(*arguments):
         {event}
         compare(*arguments)
-    sealed._compare = disturb
+    sealed._hand_over = disturb
     {event if "seconds" in event else "pass"}
     before = work()
     sealed.release(memory, reader, seconds)
