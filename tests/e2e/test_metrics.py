@@ -78,10 +78,11 @@ def test_nothing_else_is_there(measured: Engine) -> None:
 
 @pytest.mark.ours
 def test_each_hop_is_measured(measured: Engine) -> None:
-    measured.docker.ok("run", "--rm", "busybox", "true")
+    measured.docker.ok("run", "--rm", "-p", "8080:80", "busybox", "true")
     found = values(measured)
     assert found['engine_daemon_containerd_calls_seconds_count{method="Tasks/Create"}'] >= 1
     assert found['engine_daemon_api_requests_seconds_count{method="POST",resource="containers",status="201"}'] >= 1
+    assert found["engine_daemon_proxy_starts_seconds_count"] >= 1
     assert found['engine_daemon_hop_processes{role="containerd"}'] == 1
     assert found['engine_daemon_hop_memory_bytes{role="daemon"}'] > 1 << 20
     measured.kill(measured.containerd())

@@ -23,6 +23,7 @@ _TIMERS: Final = {
     "network_actions": ("The number of seconds it takes to process each network action", ("action",)),
     "host_info_functions": ("The number of seconds it takes to call functions gathering info", ("function",)),
     "health_check_start_duration": ("The number of seconds it takes to prepare to run health checks", ()),
+    "proxy_starts": ("Seconds until a container's docker-proxy forwards", ()),
     "api_requests": ("Seconds from a request's head to the end of its reply", ("method", "resource", "status")),
     "containerd_calls": ("Seconds that calls to docker-containerd take; Tasks/Create starts a shim", ("method",)),
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.binding import Binding, parse
+from services.dockerd.metrics import meter
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.foreign import Foreign, bindings_of
 from services.dockerd.network.portmap import Published
@@ -64,6 +65,7 @@ class Proxies:
         if self._foreign is None:
             await self._zygote.start()
 
+    @meter.timed("proxy_starts")
     async def start(self, container_id: str, published: Sequence[Published]) -> None:
         """Have the container's ports forwarded; the listeners are closed here, whatever happens."""
         try:
