@@ -40,7 +40,7 @@ def test_idle_shims_and_proxies_share_their_memory(docker: Docker, engine: Engin
     made = [docker.ok("run", "-d", "-p", "80", "--name", f"{name}-{number}", "busybox", "sleep", "600")
             for number in range(3)]
     try:
-        for one in made[1:]:  # what the first is compared with; unshared they have 5.5 and 1.0
+        for one in made[1:]:  # they share with the first; unshared they have 5.5 and 1.0 MB
             shim, proxy = find(one, "docker-containerd-shim"), find(one, "docker-proxy")
             until(lambda shim=shim: own(shim) < 3 * MEGABYTE, "a shim has less than 3 MB of its own")  # type: ignore[misc]
             until(lambda proxy=proxy: own(proxy) < 0.9 * MEGABYTE, "a proxy has less than 0.9 MB")  # type: ignore[misc]
