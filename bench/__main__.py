@@ -14,7 +14,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import tls
+from bench import images, tls
 from bench.metrics import TABLE, Metric
 from tests.harness.engine import Engine
 
@@ -24,7 +24,7 @@ PAGE = Path("docs/benchmarks.md")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     known = [each.name for each in (*TABLE, *tls.TABLE)]
-    parser.add_argument("names", nargs="*", choices=[[], *known, "proxy"], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[[], *known, "proxy", "images"], metavar="NAME")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE}")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     options = parser.parse_args()
@@ -34,6 +34,8 @@ def main() -> int:
             rows += side_by_side(encrypted, options.quick, *flags)
     if not options.names or "proxy" in options.names:
         rows += proxies(1 if options.quick else 5)
+    if not options.names or "images" in options.names:
+        rows += archives(1 if options.quick else 2)
     if options.write:
         PAGE.parent.mkdir(exist_ok=True)
         _, mark, explained = PAGE.read_text().partition("\n## ") if PAGE.exists() else ("", "", "")
@@ -90,6 +92,13 @@ def proxies(rounds: int) -> list[Row]:
         memory = "memory" in name
         rows.append(Row(f"docker-proxy: {name}", ours, theirs, "", 0.9 if memory else 1.0, not memory))
     return rows
+
+
+def archives(rounds: int) -> list[Row]:
+    """Images of two kinds through both engines, from archives and registries."""
+    with Engine(reference=False) as ours, Engine(reference=True) as theirs:
+        return [Row(what, mine, other, "s", target, False)
+                for what, mine, other, target in images.measure(ours, theirs, rounds)]
 
 
 def compare(metric: Metric, ours: Engine, theirs: Engine, rounds: int) -> Row:
