@@ -48,12 +48,15 @@ class Engine:
 
     def __init__(
         self, *flags: str, reference: bool = REFERENCE, size: str = "", env: dict[str, str] | None = None,
-        without: str = "",
+        without: str = "", within: int = 0,
     ) -> None:
-        """`without`: a mount that the daemon and all below it, in a mount namespace of their own, do not see."""
+        """`without`: a mount that the daemon and all below it, in a mount namespace of their own, do not see.
+
+        `within`: a process whose mount namespace they live in.
+        """
         self.reference = reference
         self.flags = list(flags)
-        self.without = without
+        self.without, self.within = without, within
         self.environment = dict(env or {})
         self.root = Path(tempfile.mkdtemp(prefix="e2e-", dir=ROOTS))
         self.name = self.root.name
@@ -95,6 +98,8 @@ class Engine:
         words = [binary(self.reference), *map(str, places), "--cgroup-parent", f"/{self.name}", *self.flags, *flags]
         if self.without:
             words = ["unshare", "--mount", "sh", "-c", 'umount "$0" && exec "$@"', self.without, *words]
+        if self.within:
+            words = ["nsenter", f"--mount=/proc/{self.within}/ns/mnt", "--", *words]
         return self.network.command(*words)
 
     def start(self, *flags: str, timeout: float = START) -> None:

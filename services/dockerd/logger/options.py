@@ -35,7 +35,7 @@ def check(driver: str, options: Options) -> None:
     _check_mode(options)
     _check_cache(options)
     if driver not in _CHECKS:
-        raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
+        raise InvalidArgument(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     _CHECKS[driver]({name: value for name, value in options.items() if name not in _ANY})
 
 

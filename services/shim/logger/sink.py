@@ -232,6 +232,8 @@ class Sink:
         """Done once the sink has everything, or has had its time."""
         if not self._closing and not self._closed.done:
             self._closing = True
+            if self.dropped or self._waiting:  # said now: of a container that is removed nobody takes the shim's log
+                self._tell("log ends")
             self._loop.call_later(CLOSE_SECONDS, self._give_up)
             if not self._waiting:
                 self._near.shutdown(socket.SHUT_WR)
@@ -243,7 +245,8 @@ class Sink:
         self._reaper.signal(self._child.pid, signal.SIGKILL)
         if self._closing:
             reason = f"not taken within {CLOSE_SECONDS:.0f} s of the container's end"
-            self._lost(sum(map(packet.records, self._waiting)) + self._left(), reason)
+            self._lost(self._waiting_records + self._left(), reason)
+            self._waiting_records = 0
         self._finish()
 
     def _left(self) -> int:
@@ -263,11 +266,16 @@ class Sink:
         self._near.close()
         self._far.close()
         if self.dropped:
-            log.warning("log ended driver=%s written=%d dropped=%d", self._name, self.written, self.dropped)
+            self._tell("log ended")
         blocked, self.blocked = self.blocked, None
         self._closed.set(None)
         if blocked is not None:
             blocked.set(None)
+
+    def _tell(self, what: str) -> None:
+        waiting = self._waiting_records
+        log.warning("%s driver=%s written=%d dropped=%d waiting=%d", what, self._name, self.written - waiting,
+                    self.dropped, waiting)
 
     def _pending_word(self) -> bool:
         try:

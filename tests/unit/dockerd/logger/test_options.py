@@ -70,7 +70,7 @@ def test_known_options_pass() -> None:
         ("fluentd", {"fluentd_async_reconnect_interval": "1m"}, "must be between 100ms and 10s"),
         ("fluentd", {"cache_disabled": "x"}, "invalid value for option cache-disabled: x"),
         ("fluentd", {"cache_max_size": "x"}, "invalid size: 'x'"),
-        ("papyrus", {}, "logger: no log driver named 'papyrus' is registered"),
+        ("papyrus", {}, 'error looking up logging plugin papyrus: plugin "papyrus" not found'),
     ],
 )
 def test_bad_options_are_refused(driver: str, given: dict[str, str], text: str) -> None:

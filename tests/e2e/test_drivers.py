@@ -1,0 +1,427 @@
+"""Log drivers, against real sinks and strict ones: what arrives, what `docker logs` shows, what a dead sink does."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cli import Docker
+from tests.harness.engine import REFERENCE, Engine
+from tests.harness.sinks import (
+    Journal,
+    Receiver,
+    Rsyslog,
+    datagrams,
+    fluentd,
+    gelf_datagrams,
+    gelf_stream,
+    listener,
+    receiving,
+    unix_listener,
+)
+from tests.harness.wait import until
+
+BOTH = ("busybox", "sh", "-c", "echo out; echo err >&2")
+LONG = ("busybox", "sh", "-c", "head -c 40000 /dev/zero | tr '\\0' x; echo; echo end")
+ports = iter(range(20000, 30000))
+
+
+@pytest.fixture
+def port() -> int:
+    return next(ports)
+
+
+@pytest.fixture
+def rsyslog(engine: Engine, tmp_path: Path, port: int) -> Iterator[Rsyslog]:
+    rsyslog = Rsyslog(tmp_path, engine.network, port).start()
+    yield rsyslog
+    rsyslog.stop()
+
+
+def directory(engine: Engine, docker: Docker, name: str) -> Path:
+    return engine.data / "containers" / docker.inspect(name, "{{.Id}}")
+
+
+def told(engine: Engine, text: str) -> None:
+    until(lambda: text in engine.log.read_text(), f"the log says {text!r}")
+
+
+# local
+
+
+def test_local_is_read_by_logs(docker: Docker, name: str) -> None:
+    docker("run", "--name", name, "--log-driver", "local", *BOTH)
+    result = docker("logs", name)
+    assert (result.out, result.err) == ("out\n", "err\n")
+    assert docker.inspect(name, "{{.LogPath}}") == ""
+
+
+@pytest.mark.ours  # Debian's forgets the newline
+def test_local_keeps_a_long_line_together(docker: Docker, name: str) -> None:
+    docker("run", "--name", name, "--log-driver", "local", *LONG)
+    assert docker.ok("logs", name) == "x" * 40000 + "\nend"
+    assert docker.ok("logs", "--tail", "1", name) == "end"
+
+
+def test_local_is_turned_over_and_followed(engine: Engine, docker: Docker, name: str) -> None:
+    limits = ("--log-opt", "max-size=20k", "--log-opt", "max-file=3")
+    docker.ok("run", "-d", "--name", name, "--log-driver", "local", *limits, "busybox", "sh", "-c",
+              "i=0; while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; done")
+    docker.ok("wait", name)
+    assert docker.ok("logs", name).splitlines()[-1] == "line 6000"
+    logs = directory(engine, docker, name) / "local-logs"
+    until(lambda: not list(logs.glob("*.tmp")), "the files are compressed")
+    assert {path.name for path in logs.iterdir()} == {"container.log", "container.log.1.gz", "container.log.2.gz"}
+
+
+@pytest.mark.ours
+def test_attributes_of_local_are_details(docker: Docker, name: str) -> None:
+    docker("run", "--name", name, "--log-driver", "local", "--log-opt", "tag={{.Name}}", "--log-opt", "labels=role",
+           "--label", "role=db", "busybox", "echo", "hi")
+    assert docker.ok("logs", "--details", name) == f"role=db,tag={name} hi"
+
+
+# syslog
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        ("rfc3164", r"<30>\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (\S+)\[\d+\]: out"),
+        ("rfc5424", r"<30>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d) \S+ (\S+) \d+ \S+ - out"),
+        ("rfc5424micro", r"<30>1 \S+\.\d{6}(?:Z|[+-]\d\d:\d\d) \S+ (\S+) \d+ \S+ - out"),
+    ],
+)
+def test_syslog_by_tcp(docker: Docker, name: str, rsyslog: Rsyslog, port: int, form: str, pattern: str) -> None:
+    docker("run", "--name", name, "--log-driver", "syslog", "--log-opt", f"syslog-address=tcp://127.0.0.1:{port}",
+           "--log-opt", f"syslog-format={form}", "--log-opt", "tag={{.Name}}/{{.ID}}", *BOTH)
+    lines = until(lambda: (found := rsyslog.lines()) and len(found) == 2 and found, "both lines arrive")
+    matches = [match for line in lines if (match := re.fullmatch(pattern, line))]
+    assert [match[1] for match in matches] == [f"{name}/{docker.inspect(name, '{{.Id}}')[:12]}"]
+    assert [line for line in lines if line.startswith("<27>") and line.endswith("err")]
+
+
+def test_syslog_by_udp_and_unix_socket(docker: Docker, name: str, rsyslog: Rsyslog, port: int) -> None:
+    for number, address in enumerate((f"udp://127.0.0.1:{port}", f"unixgram://{rsyslog.datagrams}")):
+        docker("run", "--name", f"{name}-{number}", "--log-driver", "syslog", "--log-opt", f"syslog-address={address}",
+               "--log-opt", "syslog-facility=local3", *BOTH)
+        until(lambda: len(rsyslog.lines()) == 2, f"both lines arrive by {address}")
+        assert sorted(line[:5] for line in rsyslog.lines()) == ["<155>", "<158>"]
+        rsyslog.file.write_text("")
+
+
+def test_syslog_is_dialled_again(docker: Docker, name: str, rsyslog: Rsyslog, port: int) -> None:
+    docker.ok("run", "-d", "-i", "--name", name, "--log-driver", "syslog", "--log-opt",
+              f"syslog-address=tcp://127.0.0.1:{port}", "busybox", "cat")
+    docker.ok("exec", name, "sh", "-c", "echo one >/proc/1/fd/1")
+    until(lambda: len(rsyslog.lines()) == 1, "the first line arrives")
+    rsyslog.stop()
+    rsyslog.start()
+    docker.ok("exec", name, "sh", "-c", "echo two >/proc/1/fd/1")
+    if REFERENCE:  # its first write into the dead connection is lost
+        docker.ok("exec", name, "sh", "-c", "echo two >/proc/1/fd/1")
+    until(lambda: [line for line in rsyslog.lines() if line.endswith("two")], "the second arrives")
+    assert docker.ok("logs", name).splitlines()[:2] == ["one", "two"]
+
+
+def test_a_sink_that_is_not_there_fails_the_start(docker: Docker, name: str, port: int) -> None:
+    refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
+    for driver, key in (("syslog", "syslog-address"), ("fluentd", "fluentd-address"), ("gelf", "gelf-address")):
+        said = docker.fails("run", "--name", f"{name}-{driver}", "--log-driver", driver, "--log-opt",
+                            f"{key}=tcp://127.0.0.1:{port}", "busybox", "true", code=125)
+        assert "failed to initialize logging driver: " in said and refused in said
+    assert "gelf: cannot connect to GELF endpoint: " in said
+
+
+# gelf
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "none"])
+def test_gelf_by_udp(engine: Engine, docker: Docker, name: str, port: int, kind: str) -> None:
+    with receiving(Receiver(datagrams(engine.network, port), gelf_datagrams)) as graylog:
+        docker("run", "--name", name, "--log-driver", "gelf", "--log-opt", f"gelf-address=udp://127.0.0.1:{port}",
+               "--log-opt", f"gelf-compression-type={kind}", "--log-opt", "env=COLOUR", "-e", "COLOUR=red",
+               "busybox", "sh", "-c", "echo out; sleep 0.1; head -c 12000 /dev/urandom | base64 -w 0")
+        until(lambda: len(graylog.seen) == 2, "both messages arrive")
+        first, second = graylog.seen
+    identity = docker.inspect(name, "{{.Id}}")
+    assert first.items() >= {
+        "short_message": "out", "level": 6, "_container_id": identity, "_container_name": name,
+        "_image_name": "busybox", "_tag": identity[:12], "_COLOUR": "red",
+    }.items()
+    assert len(second["short_message"]) == 16000 and first["_command"].startswith("sh -c echo")
+
+
+def test_gelf_by_tcp(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    with receiving(Receiver(listener(engine.network, port), gelf_stream)) as graylog:
+        address = f"gelf-address=tcp://127.0.0.1:{port}"
+        docker("run", "--name", name, "--log-driver", "gelf", "--log-opt", address, *BOTH)
+        until(lambda: len(graylog.seen) == 2, "both messages arrive")
+    assert sorted((each["short_message"], each["level"]) for each in graylog.seen) == [("err", 3), ("out", 6)]
+
+
+# fluentd
+
+
+@pytest.mark.parametrize("acknowledged", ["false", "true"])
+def test_fluentd_by_tcp(engine: Engine, docker: Docker, name: str, port: int, acknowledged: str) -> None:
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        docker("run", "--name", name, "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{port}",
+               "--log-opt", "tag=docker.{{.Name}}", "--log-opt", "fluentd-sub-second-precision=true",
+               "--log-opt", f"fluentd-request-ack={acknowledged}", *BOTH)
+        until(lambda: len(receiver.seen) == 2, "both messages arrive")
+    identity = docker.inspect(name, "{{.Id}}")
+    assert sorted((record["source"], record["log"]) for _, _, record in receiver.seen) == [
+        ("stderr", "err"), ("stdout", "out")
+    ]
+    tag, at, record = receiver.seen[0]
+    assert (tag, at.code, record["container_id"]) == (f"docker.{name}", 0, identity)
+    assert record["container_name"] == f"/{name}"
+
+
+def test_fluentd_tells_pieces_of_a_line(docker: Docker, name: str, tmp_path: Path) -> None:
+    with receiving(Receiver(unix_listener(tmp_path / "socket"), fluentd)) as receiver:
+        docker("run", "--name", name, "--log-driver", "fluentd", "--log-opt",
+               f"fluentd-address=unix://{tmp_path}/socket", *LONG)
+        until(lambda: len(receiver.seen) == 4, "all pieces arrive")
+    records = [record for _, _, record in receiver.seen]
+    assert [(each["partial_ordinal"], each["partial_last"]) for each in records[:3]] == [
+        ("1", "false"), ("2", "false"), ("3", "true")
+    ]
+    assert "".join(each["log"] for each in records[:3]) == "x" * 40000 and "partial_id" not in records[3]
+
+
+def test_fluentd_async_needs_no_sink(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    docker.ok("run", "-d", "--name", name, "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{port}",
+              "--log-opt", "fluentd-async=true", "--log-opt", "fluentd-retry-wait=50ms", "busybox", "sh", "-c",
+              "seq 1 100; sleep 100")
+    until(lambda: len(docker.ok("logs", name).splitlines()) == 100, "the copy has all lines")
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        until(lambda: len(receiver.seen) == 100, "they arrive once there is a sink", timeout=30)
+    assert [record["log"] for _, _, record in receiver.seen] == [str(number) for number in range(1, 101)]
+
+
+# sinks that do not take what they are given
+
+
+@pytest.mark.ours
+def test_a_slow_sink_holds_up_nobody_without_blocking(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        receiver.taking.clear()
+        docker("run", "--name", name, "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{port}",
+               "--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=100k", "busybox", "sh", "-c",
+               "i=0; while [ $i -lt 400 ]; do i=$((i+1)); head -c 20000 /dev/zero | tr '\\0' y; echo; done", timeout=60)
+        told(engine, "log sink does not keep up, the newest lines are dropped driver=fluentd")
+        receiver.taking.set()
+        identity = docker.inspect(name, "{{.Id}}")
+        pattern = rf"container={identity[:12]}.*log ends driver=fluentd written=(\d+) dropped=(\d+) waiting=(\d+)"
+        end = until(lambda: re.search(pattern, engine.log.read_text()), "what was dropped is told")
+        written, dropped, waiting = map(int, end.groups())
+        until(lambda: len(receiver.seen) == written + waiting, "all others arrive")
+    assert written + dropped + waiting == 800 and dropped > 0
+
+
+def test_a_slow_sink_holds_up_its_container(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        receiver.taking.clear()
+        docker.ok("run", "-d", "--name", name, "--log-driver", "fluentd", "--log-opt",
+                  f"fluentd-address=127.0.0.1:{port}", "-v", "/done", "busybox", "sh", "-c",
+                  "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); head -c 9999 /dev/zero | tr '\\0' z; echo; done")
+        until(lambda: waits_for_a_pipe(docker.inspect(name, "{{.State.Pid}}")), "the container waits")
+        assert docker.inspect(name, "{{.State.Status}}") == "running"
+        receiver.taking.set()
+        assert docker.ok("wait", name, timeout=60).strip() == "0"
+        until(lambda: len(receiver.seen) == 2000, "every line has arrived", timeout=30)
+
+
+def waits_for_a_pipe(pid: str) -> bool:
+    """Twice in a row, all of a container's processes."""
+    def waiting() -> bool:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return any("pipe_w" in Path(f"/proc/{each}/wchan").read_text() for each in (pid, *children))
+
+    try:
+        return all(waiting() for _ in range(50))
+    except OSError:
+        return False
+
+
+@pytest.mark.ours
+def test_a_killed_feeder_is_started_again(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        docker.ok("run", "-d", "-i", "--name", name, "--log-driver", "fluentd", "--log-opt",
+                  f"fluentd-address=127.0.0.1:{port}", "busybox", "cat")
+        docker.ok("exec", name, "sh", "-c", "echo one >/proc/1/fd/1")
+        until(lambda: len(receiver.seen) == 1, "the first line arrives")
+        (feeder,) = engine.pids("docker-log")
+        engine.kill(feeder)
+        docker.ok("exec", name, "sh", "-c", "echo two >/proc/1/fd/1")
+        until(lambda: len(receiver.seen) == 2, "the second arrives")
+        told(engine, f"log process ended and is started again driver=fluentd pid={feeder}")
+        docker.ok("rm", "-f", name)
+    until(lambda: not engine.pids("docker-log"), "its process ends with the container")
+
+
+@pytest.mark.ours
+def test_logs_go_on_without_daemons(fresh: Callable[..., Engine], name: str, port: int) -> None:
+    engine = fresh()
+    with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
+        engine.docker.ok("run", "-d", "--name", name, "--log-driver", "fluentd", "--log-opt",
+                         f"fluentd-address=127.0.0.1:{port}", "busybox", "sh", "-c",
+                         "while :; do echo tick; sleep 0.1; done")
+        containerd = engine.containerd()
+        engine.kill()
+        engine.kill(containerd)
+        before = len(receiver.seen)
+        until(lambda: len(receiver.seen) > before + 5, "lines go on arriving")
+        engine.start()
+        assert engine.docker.ok("logs", name).count("tick") >= len(receiver.seen) - 1
+        engine.docker.ok("rm", "-f", name)
+    assert engine.stop() == 0 and not engine.remains()
+
+
+# dual logging
+
+
+def test_copies_may_be_left_out(engine: Engine, docker: Docker, name: str, tmp_path: Path) -> None:
+    with receiving(Receiver(unix_listener(tmp_path / "socket"), fluentd)):
+        address = ("--log-driver", "fluentd", "--log-opt", f"fluentd-address=unix://{tmp_path}/socket")
+        docker("run", "--name", name, *address, *BOTH)
+        docker("run", "--name", f"{name}-dark", *address, "--log-opt", "cache-disabled=true", *BOTH)
+        result = docker("logs", name)  # Debian's wants to reach the sink even now
+        said = docker.fails("logs", f"{name}-dark")
+    assert (result.out, result.err) == ("out\n", "err\n")
+    assert (directory(engine, docker, name) / "container-cached.log").exists()
+    assert "configured logging driver does not support reading" in said
+    assert not (directory(engine, docker, f"{name}-dark") / "container-cached.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("syslog", "syslog-facility=kitchen"), "invalid syslog facility"),
+        (("gelf", "tag=x"), "gelf-address is a required parameter"),
+        (("journald", "max-size=1m"), "unknown log opt 'max-size' for journald log driver"),
+        (("fluentd", "mode=sideways"), "logger: logging mode not supported: sideways"),
+        (("papyrus", "tag=x"), 'error looking up logging plugin papyrus: plugin "papyrus" not found'),
+    ],
+)
+def test_bad_options_refuse_the_container(docker: Docker, words: tuple[str, str], text: str) -> None:
+    assert text in docker.fails("create", "--log-driver", words[0], "--log-opt", words[1], "busybox")
+
+
+# the daemon's defaults
+
+
+@pytest.mark.ours  # Debian's looks for a plugin for a long time
+def test_daemons_options_are_checked_at_its_start(fresh: Callable[..., Engine]) -> None:
+    engine = fresh(start=False)
+    for flags, text in (
+        (("--log-driver", "papyrus"), "failed to set log opts: error looking up logging plugin papyrus"),
+        (("--log-driver", "gelf"), "failed to set log opts: gelf-address is a required parameter"),
+        (("--log-opt", "colour=red"), "failed to set log opts: unknown log opt 'colour' for json-file log driver"),
+    ):
+        code, said = engine.fails_to_start(*flags)
+        assert code == 1 and text in said
+
+
+def test_daemons_driver_is_every_containers(fresh: Callable[..., Engine], tmp_path: Path, name: str, port: int) -> None:
+    config = tmp_path / "daemon.json"
+    address = f"tcp://127.0.0.1:{port}"
+    config.write_text(json.dumps(
+        {"log-driver": "syslog", "log-opts": {"syslog-address": address, "cache-disabled": "true"}}))
+    engine = fresh("--config-file", str(config))
+    rsyslog = Rsyslog(tmp_path, engine.network, port).start()
+    try:
+        docker = engine.docker
+        assert docker.ok("info", "-f", "{{.LoggingDriver}}").strip() == "syslog"
+        docker("run", "--name", name, *BOTH)
+        until(lambda: len(rsyslog.lines()) == 2, "both lines arrive")
+        given = json.loads(docker.inspect(name, "{{json .HostConfig.LogConfig}}"))
+        assert given == {"Type": "syslog", "Config": {"syslog-address": address, "cache-disabled": "true"}}
+        docker("run", "--name", f"{name}-2", "--log-driver", "json-file", *BOTH)
+        other = json.loads(docker.inspect(f"{name}-2", "{{json .HostConfig.LogConfig}}"))
+        assert other["Type"] == "json-file" and "syslog-address" not in other["Config"]
+    finally:
+        rsyslog.stop()
+
+
+# journald
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
+    journal = Journal(tmp_path_factory.mktemp("journal"))
+    yield journal.start()
+    journal.close()
+
+
+@pytest.fixture(scope="module")
+def inside(journal: Journal) -> Iterator[Engine]:
+    """An engine in the journal's mount namespace."""
+    with Engine(within=journal.pid) as engine:
+        yield engine
+        engine.stop()
+
+
+def test_journald_has_dockers_fields(inside: Engine, journal: Journal, name: str) -> None:
+    docker = inside.docker
+    docker("run", "--name", name, "--log-driver", "journald", "--log-opt", "tag={{.Name}}!", "--log-opt",
+           "labels=ro-le", "--label", "ro-le=db", *BOTH)
+    identity = docker.inspect(name, "{{.Id}}")
+    match = f"CONTAINER_ID_FULL={identity}"
+    found = until(lambda: (seen := journal.entries(match)) and len(seen) == 2 and seen, "both lines arrive")
+    out, err = sorted(found, key=lambda entry: str(entry["MESSAGE"]), reverse=True)
+    assert out.items() >= {
+        "MESSAGE": "out", "PRIORITY": "6", "CONTAINER_ID": identity[:12], "CONTAINER_NAME": name,
+        "CONTAINER_TAG": f"{name}!", "SYSLOG_IDENTIFIER": f"{name}!", "RO_LE": "db",
+    }.items()
+    assert (err["MESSAGE"], err["PRIORITY"]) == ("err", "3")
+    if not REFERENCE:
+        assert out["IMAGE_NAME"] == "busybox" and out["SYSLOG_TIMESTAMP"].endswith("Z")
+
+
+@pytest.mark.ours  # Debian's is built without reading the journal
+def test_journald_is_read_by_logs(inside: Engine, name: str) -> None:
+    docker = inside.docker
+    docker("run", "--name", name, "--log-driver", "journald", "--log-opt", "env=COLOUR", "-e", "COLOUR=red", *BOTH)
+    result = docker("logs", name)
+    assert (result.out, result.err) == ("out\n", "err\n")
+    assert docker("logs", "--details", name).out == "COLOUR=red out\n"
+    docker("run", "--name", f"{name}-long", "--log-driver", "journald", *LONG)
+    assert docker.ok("logs", f"{name}-long") == "x" * 40000 + "\nend"
+    assert docker.ok("logs", "--tail", "1", f"{name}-long") == "end"
+
+
+@pytest.mark.ours
+def test_journald_is_followed_to_the_end(inside: Engine, name: str) -> None:
+    docker = inside.docker
+    docker.ok("run", "-d", "--name", name, "--log-driver", "journald", "busybox", "sh", "-c",
+              "for i in 1 2 3 4 5; do echo line $i; sleep 0.3; done")
+    assert docker.ok("logs", "-f", name).splitlines() == [f"line {number}" for number in range(1, 6)]
+    stamps = [line.split(" ")[0] for line in docker.ok("logs", "-t", name).splitlines()]
+    assert docker.ok("logs", "--since", stamps[3], name).splitlines() == ["line 4", "line 5"]
+    assert docker.ok("logs", "--until", stamps[1], name).splitlines() == ["line 1", "line 2"]
+
+
+@pytest.mark.ours
+def test_a_journal_that_comes_back_goes_on(inside: Engine, journal: Journal, name: str) -> None:
+    docker = inside.docker
+    docker.ok("run", "-d", "-i", "--name", name, "--log-driver", "journald", "busybox", "cat")
+    identity = docker.inspect(name, "{{.Id}}")
+    journal.stop()
+    docker.ok("exec", name, "sh", "-c", "echo lost >/proc/1/fd/1")
+    told(inside, "log is not taken, lines are dropped driver=journald")
+    journal.start()
+    docker.ok("exec", name, "sh", "-c", "echo back >/proc/1/fd/1")
+    until(lambda: [each["MESSAGE"] for each in journal.entries(f"CONTAINER_ID_FULL={identity}")] == ["back"],
+          "what comes later arrives")
+    told(inside, "log is taken again driver=journald dropped=1")
+    docker.ok("rm", "-f", name)
+
+
+def test_without_a_journal_the_start_fails(docker: Docker, name: str) -> None:
+    said = docker.fails("run", "--name", name, "--log-driver", "journald", "busybox", "true", code=125)
+    assert "failed to initialize logging driver: journald is not enabled on this host" in said
