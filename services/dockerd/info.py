@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags, mirrors, proxies, versions
+from services.dockerd import flags, proxies, versions
 from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
@@ -20,6 +20,7 @@ from services.dockerd.engine.engine import Engine
 from services.dockerd.logger import options
 from services.dockerd.metrics import meter
 from services.dockerd.oci.facts import Facts, facts
+from services.dockerd.registry import mirrors
 from services.dockerd.versions import Program
 from services.dockerd.web.context import Version
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import FailedPrecondition
-from services.dockerd import mirrors, programs
+from services.dockerd import programs
 from services.dockerd.cluster import settings
 from services.dockerd.config import Config
 from services.dockerd.programs import which
+from services.dockerd.registry import mirrors
 
 CONTROLLERS: Final = ("devices", "memory", "cpu", "freezer", "pids")
 """Of cgroup v1; v2 has devices and freezer built in."""

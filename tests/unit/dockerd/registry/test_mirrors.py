@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import mirrors
-from services.dockerd.mirrors import Host, Registry
+from services.dockerd.registry import mirrors
+from services.dockerd.registry.mirrors import Host, Registry
 
 WHOLE = """
 server = "https://registry-1.docker.io"

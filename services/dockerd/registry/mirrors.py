@@ -1,7 +1,7 @@
 """`<directory>/<registry>/hosts.toml` in containerd's layout: where to look for a registry's images, in which order.
 
 A registry with a port may be written `host:port` or `host_port_`, `_default` stands for all that have no directory.
-Only read here; who pulls asks for a registry's `Registry` when it needs it.
+Only read here; addresses.py makes addresses of it.
 """
 
 from collections.abc import Mapping
@@ -45,6 +45,15 @@ def read(directory: Path) -> dict[str, Registry]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {_name(place.name): _read(place / "hosts.toml") for place in places if (place / "hosts.toml").is_file()}
+
+
+def find(directory: Path, domain: str) -> Registry | None:
+    """What is said of one registry; None where nothing is."""
+    host, colon, port = domain.rpartition(":")
+    for name in (domain, f"{host}_{port}_" if colon else domain, DEFAULT):
+        if (path := directory / name / "hosts.toml").is_file():
+            return _read(path)
+    return None
 
 
 def _name(directory: str) -> str:
