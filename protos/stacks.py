@@ -61,21 +61,25 @@ def _private(path: str, flags: int) -> int:
 
 
 def always(path: str) -> Callable[[], None]:
-    """As `on_request`, by the C handler of faulthandler, which works while the interpreter itself is stuck; for
-    processes on asyncio, whose tasks follow once their loop turns. Holds the file open; call what is returned at the
-    end, which removes it where nobody asked."""
+    """As `on_request`, for processes on asyncio: by faulthandler, which works while the interpreter itself is stuck.
+
+    The tasks follow once the loop turns. Holds the file open; what is returned is to be called at the end, and removes
+    the file where nobody asked.
+    """
     import asyncio
     import faulthandler
+    from pathlib import Path
 
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120 - lean
-    file = open(path, "a", opener=_private)  # noqa: SIM115 - as long as the process
+    place = Path(path)
+    place.parent.mkdir(0o700, parents=True, exist_ok=True)
+    file = open(place, "a", opener=_private)  # noqa: SIM115 - as long as the process
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tasks, file)
     faulthandler.register(signal.SIGUSR1, file, all_threads=True, chain=True)
 
     def end() -> None:
         faulthandler.unregister(signal.SIGUSR1)
         if not os.fstat(file.fileno()).st_size:
-            os.unlink(path)  # noqa: PTH108
+            place.unlink(missing_ok=True)
         file.close()
 
     return end

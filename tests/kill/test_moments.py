@@ -93,8 +93,7 @@ def test_interrupted_verb_leaves_no_half(engine: Engine, victim: str, verb: str,
         prepare(engine, verb, name)
         code = interrupt(engine, victim, words(verb, name), delay)
         if victim == "containerd" and verb != "load":
-            # Killed often, it is restarted after ever longer pauses.
-            until(lambda: docker("run", "--rm", "busybox", "true").code == 0, "docker-containerd is back", 40)
+            until(lambda: docker("run", "--rm", "busybox", "true").code == 0, "docker-containerd is back")
         if verb == "load":
             until(lambda: docker(*words("load", "")).code == 0, "images are loaded again")
         else:

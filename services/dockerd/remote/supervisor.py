@@ -4,6 +4,7 @@ It is nobody's hostage: a dockerd that dies leaves it running, the next one adop
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -59,7 +60,8 @@ class Supervisor:
         process, self.process = self.process, None
         if process is None:
             return
-        signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it was quicker
+            signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP):
                 await ended(process)

@@ -103,6 +103,26 @@ def test_killed_child_is_replaced(config: Config) -> None:
     asyncio.run(main())
 
 
+def test_file_system_that_refuses_is_tried_again(config: Config) -> None:
+    async def main() -> None:
+        supervisor = Supervisor(config, launch.begin(config))
+        await supervisor.start()
+        assert supervisor.process
+        first = supervisor.process.pid
+        root = config.data_root / "containerd"
+        root.rename(root.with_name("aside"))
+        root.write_text("no directory")
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: supervisor.process is None)
+        root.unlink()
+        root.with_name("aside").rename(root)
+        await until(lambda: supervisor.process is not None and launch.find(config.containerd_address))
+        assert supervisor.process and supervisor.process.pid != first
+        await supervisor.stop()
+
+    asyncio.run(main())
+
+
 def test_refusal_is_passed_on(config: Config) -> None:
     behave(config, "refuse")
 
