@@ -1,7 +1,7 @@
 """The engine's processes as the kernel has them now: dockerd and all below it, and what runs beside it after a crash.
 
 Read from /proc at each call, the containers' names from the engine's memory. Roles: daemon, containerd, shim, zygote,
-proxy, container, helper.
+proxy, container, logger (feeds the sink of a log), helper.
 """
 
 import os
@@ -122,6 +122,7 @@ def _role(stat: Stat, command: str) -> str:
 
 _ROLES: Final = {
     "dockerd": "daemon", "docker-containerd": "containerd", "containerd": "containerd", "docker-proxy": "proxy",
+    "docker-log": "logger",
 }
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import certs
+from tests.harness.certs import Authority
 from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.sinks import (
     Journal,
     Receiver,
     Rsyslog,
+    counted_syslog,
     datagrams,
+    encrypted,
     fluentd,
     gelf_datagrams,
     gelf_stream,
@@ -112,6 +116,41 @@ def test_syslog_by_udp_and_unix_socket(docker: Docker, name: str, rsyslog: Rsysl
         rsyslog.file.write_text("")
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = certs.authority(tmp_path_factory.mktemp("certificates"))
+    made.server()
+    made.client()
+    return made
+
+
+@pytest.mark.parametrize("form", ["rfc3164", "rfc5424"])
+def test_syslog_by_tls(
+    engine: Engine, docker: Docker, name: str, port: int, authority: Authority, form: str
+) -> None:
+    client = authority.directory / "clientAuth-client"
+    with receiving(Receiver(listener(engine.network, port), encrypted(authority, counted_syslog))) as receiver:
+        docker("run", "--name", name, "--log-driver", "syslog", "--log-opt", f"syslog-format={form}",
+               "--log-opt", f"syslog-address=tcp+tls://127.0.0.1:{port}", "--log-opt",
+               f"syslog-tls-ca-cert={authority.ca}", "--log-opt", f"syslog-tls-cert={client}/cert.pem",
+               "--log-opt", f"syslog-tls-key={client}/key.pem", *BOTH)
+        until(lambda: len(receiver.seen) == 2, "both lines arrive")
+    assert sorted(line[-4:] for line in receiver.seen) == ["err\n", "out\n"]
+
+
+def test_an_untrusted_sink_fails_the_start(
+    engine: Engine, docker: Docker, name: str, port: int, authority: Authority
+) -> None:
+    sink = Receiver(listener(engine.network, port), encrypted(authority, counted_syslog, strict=False))
+    with receiving(sink):
+        options = ("--log-driver", "syslog", "--log-opt", f"syslog-address=tcp+tls://127.0.0.1:{port}")
+        said = docker.fails("run", "--name", name, *options, "busybox", "true", code=125)
+        assert "failed to initialize logging driver: " in said and "x509: " in said
+        docker("run", "--name", f"{name}-2", *options, "--log-opt", "syslog-tls-skip-verify=true", "--log-opt",
+               "syslog-format=rfc5424", "busybox", "echo", "hi")
+        until(lambda: len(sink.seen) == 1, "the line arrives unverified")
+
+
 def test_syslog_is_dialled_again(docker: Docker, name: str, rsyslog: Rsyslog, port: int) -> None:
     docker.ok("run", "-d", "-i", "--name", name, "--log-driver", "syslog", "--log-opt",
               f"syslog-address=tcp://127.0.0.1:{port}", "busybox", "cat")
@@ -170,7 +209,8 @@ def test_fluentd_by_tcp(engine: Engine, docker: Docker, name: str, port: int, ac
     with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
         docker("run", "--name", name, "--log-driver", "fluentd", "--log-opt", f"fluentd-address=127.0.0.1:{port}",
                "--log-opt", "tag=docker.{{.Name}}", "--log-opt", "fluentd-sub-second-precision=true",
-               "--log-opt", f"fluentd-request-ack={acknowledged}", *BOTH)
+               "--log-opt", f"fluentd-request-ack={acknowledged}", "busybox", "sh", "-c",
+               "echo out; sleep 0.2; echo err >&2")
         until(lambda: len(receiver.seen) == 2, "both messages arrive")
     identity = docker.inspect(name, "{{.Id}}")
     assert sorted((record["source"], record["log"]) for _, _, record in receiver.seen) == [

@@ -5,9 +5,11 @@ of Fluentd's forward protocol and of GELF. All in the engine's network namespace
 import gzip
 import json
 import os
+import re
 import select
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import zlib
@@ -18,6 +20,7 @@ from typing import Any
 
 import msgpack
 
+from tests.harness.certs import Authority
 from tests.harness.netns import Namespace
 from tests.harness.wait import until
 
@@ -206,6 +209,47 @@ def fluentd(receiver: Receiver, sock: socket.socket) -> None:
             receiver.seen.append((tag, at, record))
             if option and option[0]:
                 sock.sendall(msgpack.packb({"ack": option[0]["chunk"]}))
+
+
+def encrypted(
+    authority: Authority, parse: Callable[[Receiver, ssl.SSLSocket], None], strict: bool = True
+) -> Callable[[Receiver, socket.socket], None]:
+    """`parse` for what comes by TLS; `strict` wants a certificate of the authority's from the client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server = authority.directory / "serverAuth-server"
+    context.load_cert_chain(server / "cert.pem", server / "key.pem")
+    if strict:
+        context.load_verify_locations(authority.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    def serve(receiver: Receiver, sock: socket.socket) -> None:
+        try:
+            secured = context.wrap_socket(sock.dup(), server_side=True)
+        except ssl.SSLError:
+            assert not strict  # the client does not trust us
+            return
+        with secured:
+            parse(receiver, secured)
+
+    return serve
+
+
+def counted_syslog(receiver: Receiver, sock: socket.socket) -> None:
+    """RFC 5425: each message of RFC 5424 behind its length; others end with a newline."""
+    data = b""
+    while more := sock.recv(65536):
+        data += more
+        while data:
+            head, space, rest = data.partition(b" ")
+            if head.isdigit():
+                if not space or len(rest) < int(head):
+                    break
+                message, data = rest[: int(head)], rest[int(head) :]
+                assert re.match(rb"<\d+>1 ", message)
+            else:
+                message, newline, data = data.partition(b"\n")
+                message += newline
+            receiver.seen.append(message.decode())
 
 
 def gelf_stream(receiver: Receiver, sock: socket.socket) -> None:
