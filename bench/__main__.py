@@ -23,12 +23,15 @@ PAGE = Path("docs/benchmarks.md")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    known = [each.name for each in (*TABLE, *logs.TABLE, *tls.TABLE)]
+    known = [each.name for each in (*TABLE, *logs.TABLE, *logs.JOURNALS, *tls.TABLE)]
     parser.add_argument("names", nargs="*", choices=[[], *known, "proxy", "images"], metavar="NAME")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE}")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     options = parser.parse_args()
     rows = side_by_side(wanted((*TABLE, *logs.TABLE), options.names), options.quick)
+    if journals := wanted(logs.JOURNALS, options.names):
+        with logs.journal() as within:
+            rows += side_by_side(journals, options.quick, within=within)
     if encrypted := wanted(tls.TABLE, options.names):
         with tls.flags() as flags:
             rows += side_by_side(encrypted, options.quick, *flags)
@@ -73,11 +76,14 @@ def show(figure: float, unit: str) -> str:
     return f"{figure:,.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"
 
 
-def side_by_side(chosen: list[Metric], quick: bool, *flags: str) -> list[Row]:
+def side_by_side(chosen: list[Metric], quick: bool, *flags: str, within: int = 0) -> list[Row]:
     os.environ.pop("ENGINE", None)
     if not chosen:
         return []
-    with Engine(*flags, reference=False) as ours, Engine(*flags, reference=True) as theirs:
+    with (
+        Engine(*flags, reference=False, within=within) as ours,
+        Engine(*flags, reference=True, within=within) as theirs,
+    ):
         for engine in (ours, theirs):  # the first of everything is somebody's cold start
             engine.docker.ok("run", "--rm", "busybox", "true")
         return [compare(metric, ours, theirs, 1 if quick else metric.rounds) for metric in chosen]

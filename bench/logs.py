@@ -3,14 +3,17 @@
 import contextlib
 import select
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from bench.metrics import Metric, client, containers
 from tests.harness.engine import Engine
-from tests.harness.sinks import listener
+from tests.harness.sinks import Journal, listener
 
 LINES = 100_000
 COMMAND = ("sh", "-c", f"yes 'a line of an ordinary length, as programs write them' | head -n {LINES}")
@@ -80,6 +83,26 @@ def to_sink(engine: Engine, driver: str, mark: bytes, **options: str) -> float:
         return run(engine, driver, given, last)
 
 
+def to_journal(engine: Engine) -> float:
+    """Until the journal has taken all."""
+    sync = ["nsenter", f"--mount=/proc/{engine.within}/ns/mnt", "journalctl", "--sync"]
+    return run(engine, "journald", {}, lambda: subprocess.run(sync, check=True))
+
+
+@contextlib.contextmanager
+def journal() -> Iterator[int]:
+    """A process whose mount namespace has a journal of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = Journal(Path(directory))
+        try:
+            yield made.start().pid
+        finally:
+            made.close()
+
+
+JOURNALS = (
+    Metric("log_journald", "log lines written: journald", "/s", to_journal, 1.0, larger=True, rounds=3),
+)
 TABLE = (
     Metric("log_local", "log lines written: local", "/s", to_file, 1.0, larger=True, rounds=3),
     Metric("log_syslog", "log lines written: syslog by TCP", "/s", partial(to_sink, driver="syslog", mark=b"\n"), 1.0,

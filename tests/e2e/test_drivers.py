@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,6 +79,24 @@ def test_local_is_turned_over_and_followed(engine: Engine, docker: Docker, name:
     logs = directory(engine, docker, name) / "local-logs"
     until(lambda: not list(logs.glob("*.tmp")), "the files are compressed")
     assert {path.name for path in logs.iterdir()} == {"container.log", "container.log.1.gz", "container.log.2.gz"}
+
+
+@pytest.mark.ours
+def test_debians_docker_reads_our_files(engine: Engine, docker: Docker, name: str) -> None:
+    limits = ("--log-opt", "max-size=20k", "--log-opt", "max-file=5")
+    command = ("busybox", "sh", "-c", "echo begin >&2; seq 1 4000; sleep 0.1; head -c 20000 /dev/zero | tr '\\0' x")
+    docker("run", "--name", name, "--log-driver", "local", *limits, *command)
+    ours = directory(engine, docker, name) / "local-logs"
+    until(lambda: not list(ours.glob("*.tmp")), "the files are compressed")
+    assert len(list(ours.glob("*.gz"))) > 2
+    wanted = docker("logs", "-t", name)
+    with Engine(reference=True) as other:
+        other.docker("run", "--name", name, "--log-driver", "local", *limits, "busybox", "true")
+        shutil.copytree(ours, directory(other, other.docker, name) / "local-logs", dirs_exist_ok=True)
+        seen = other.docker("logs", "-t", name)
+        assert (seen.out, seen.err) == (wanted.out, wanted.err)
+        assert other.docker.ok("logs", "--tail", "3", name) == docker.ok("logs", "--tail", "3", name)
+        other.stop()
 
 
 @pytest.mark.ours
