@@ -1,11 +1,13 @@
 """Who takes up the disk: images and the layers they share, containers' own layers, volumes. For `docker system df`."""
 
 import asyncio
+import functools
 from collections import Counter
 from typing import Any
 
 import orjson
 
+from services.dockerd import alone
 from services.dockerd.engine import inspect
 from services.dockerd.engine import list as listing
 from services.dockerd.engine.engine import Engine
@@ -40,10 +42,10 @@ async def containers(engine: Engine) -> orjson.Fragment:
 
 
 async def volumes(engine: Engine) -> list[dict[str, Any]]:
-    """All volumes with UsageData."""
+    """Volumes of the local driver with UsageData: what a plugin holds is not on our disk."""
     rows = []
     for volume in engine.volumes:
-        size = await asyncio.to_thread(usage, volume)
-        data = {"Size": size, "RefCount": len(volume.users)}
-        rows.append(engine.volumes.inspect(volume) | {"UsageData": data})
+        if volume.local:
+            size = await alone.run(functools.partial(usage, volume), "usage")
+            rows.append(volume.to_api() | {"UsageData": {"Size": size, "RefCount": len(volume.users)}})
     return rows

@@ -40,7 +40,7 @@ async def info(engine: Engine, asked: Version) -> dict[str, Any]:
         **_counts(engine),
         **_storage(config),
         "Plugins": {
-            "Volume": ["local"], "Network": list(NETWORK_DRIVERS),
+            "Volume": ["local", *engine.plugins.active("VolumeDriver")], "Network": list(NETWORK_DRIVERS),
             "Authorization": list(config.authorization_plugins) or None, "Log": list(options.DRIVERS),
         },
         **_abilities(facts()),

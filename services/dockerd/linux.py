@@ -43,11 +43,13 @@ MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19
+MS_SHARED: Final = 1 << 20
 MS_RELATIME: Final = 1 << 21
 MS_STRICTATIME: Final = 1 << 24
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
 
+AT_STATX_DONT_SYNC: Final = 0x4000
 STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 CLONE_FS: Final = 0x00000200
 CLONE_NEWNS: Final = 0x00020000
@@ -59,6 +61,7 @@ _FSCONFIG: Final = 431
 _FSMOUNT: Final = 432
 _OPENAT2: Final = 437
 _MOUNT_SETATTR: Final = 442
+_QUOTACTL_FD: Final = 443
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -108,9 +111,9 @@ def mount_setattr(mount_fd: int, attributes: int) -> None:
 
 
 def is_mount(path: str) -> bool:
-    """Whether something is mounted at the path, a bind of the same file system included."""
+    """Whether something is mounted at the path, a bind of the same file system included. Asks no file server."""
     buffer = ctypes.create_string_buffer(256)
-    if _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
+    if _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, buffer) < 0:
         return False
     attributes: int = struct.unpack_from("=Q", buffer, 8)[0]
     return bool(attributes & STATX_ATTR_MOUNT_ROOT)
@@ -131,3 +134,7 @@ def setns(fd: int, kind: int) -> None:
 
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags))
+
+
+def quotactl_fd(fd: int, command: int, kind: int, identity: int, address: object) -> None:
+    _check(_syscall(_QUOTACTL_FD, fd, (command << 8) | kind, identity, address))

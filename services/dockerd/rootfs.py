@@ -63,6 +63,21 @@ def detached(mounts: Sequence[Mount], points: Sequence[MountPoint] = ()) -> int:
     return _in_namespace(lambda: _assemble(mounts, points))
 
 
+def viewed(mounts: Sequence[Mount]) -> int:
+    """Descriptor of a detached mount of an image's snapshot, read-only, for a container to see."""
+    if len(mounts) == 1:
+        with contextlib.suppress(_TooOld):
+            return _free_mount(mounts[0], linux.MOUNT_ATTR_RDONLY)
+
+    def attach() -> int:
+        with closing(_attach_root(mounts, linux.MOUNT_ATTR_RDONLY)) as root:
+            tree = linux.open_tree(root, "", _CLONE | linux.AT_EMPTY_PATH)
+        linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY)
+        return tree
+
+    return _in_namespace(attach)
+
+
 def readonly(mounts: Sequence[Mount]) -> list[Mount]:
     """The same files to look at: of overlayfs all layers as lower ones, so that a start meanwhile finds its own."""
     chosen = []
@@ -108,7 +123,7 @@ class _TooOld(Exception):
     """The kernel has no mount API that can do this."""
 
 
-def _free_mount(mount: Mount) -> int:
+def _free_mount(mount: Mount, attributes: int = _HARMLESS) -> int:
     """A detached mount, without any namespace."""
     flags, _ = split_options(mount.options)
     if mount.type == "bind" or flags & linux.MS_BIND:
@@ -120,7 +135,7 @@ def _free_mount(mount: Mount) -> int:
             if error.errno in _OLD_KERNEL:
                 raise _TooOld from error
             raise
-    linux.mount_setattr(root, _HARMLESS | (linux.MOUNT_ATTR_RDONLY if flags & linux.MS_RDONLY else 0))
+    linux.mount_setattr(root, attributes | (linux.MOUNT_ATTR_RDONLY if flags & linux.MS_RDONLY else 0))
     return root
 
 
@@ -195,12 +210,12 @@ def _source(stack: contextlib.ExitStack, point: MountPoint) -> int:
     return source
 
 
-def _attach_root(mounts: Sequence[Mount]) -> int:
+def _attach_root(mounts: Sequence[Mount], attributes: int = _HARMLESS) -> int:
     """Mount the snapshot in this thread's namespace; the descriptor of its root."""
     try:
         if len(mounts) != 1:
             raise _TooOld
-        root = _free_mount(mounts[0])
+        root = _free_mount(mounts[0], attributes)
     except _TooOld:
         for mount in mounts:
             _mount_by_path(mount)

@@ -91,6 +91,7 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         restore.load(engine)
         # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
         stack.push_async_callback(images.stop)
+        stack.push_async_callback(engine.volumes.mounting.stop)
         stack.push_async_callback(_end_network, engine, network)
         app = Late(lambda: _application(engine))
         front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, listeners)
@@ -118,7 +119,7 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
 
 def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[Engine, Controller, Images]:
     journal = stack.enter_context(closing(Journal(config.data_root).open()))
-    volumes = stack.enter_context(closing(Volumes(config.data_root / "volumes")))
+    volumes = stack.enter_context(closing(Volumes(config.data_root / "volumes", config.exec_root / "volumes")))
     volumes.emit = lambda action, name, attributes: journal.publish("volume", action, name, attributes)
     volumes.load()
 

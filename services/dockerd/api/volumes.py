@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import NotFound, Unavailable
+from protos.errdefs import Unavailable
 from services.dockerd import filters
 from services.dockerd.schema.volume import VolumeCreate
 from services.dockerd.volumes import prune
@@ -25,15 +25,15 @@ def _volumes(request: Request) -> Volumes:
 @router.get("/volumes")
 async def list_volumes(request: Request) -> Response:
     wanted = filters.parse(request.query_params.get("filters"), _LIST)
-    volumes = _volumes(request)
     dangling = wanted.flag("dangling", False)
+    volumes, warnings = await _volumes(request).listed()
     rows: list[dict[str, Any]] = []
     for volume in volumes:
         unused = "dangling" not in wanted or dangling is not bool(volume.users)
         named = wanted.match("name", volume.name) and wanted.exact("driver", volume.driver)
         if unused and named and wanted.labels("label", volume.labels or {}):
-            rows.append(volumes.inspect(volume))
-    return reply.json({"Volumes": rows, "Warnings": None})
+            rows.append(volume.to_api())
+    return reply.json({"Volumes": rows, "Warnings": warnings or None})
 
 
 @router.post("/volumes/create")
@@ -41,9 +41,10 @@ async def create_volume(request: Request) -> Response:
     asked = await decode.read_json(request, VolumeCreate)
     if asked.ClusterVolumeSpec is not None:
         raise Unavailable("This node is not a swarm manager: cluster volumes are not available.")
-    volumes = _volumes(request)
-    volume, _ = volumes.create(asked.Name or "", asked.Driver or "", asked.DriverOpts, asked.Labels)
-    return reply.json(volumes.inspect(volume), 201)
+    volume, _ = await _volumes(request).create(
+        asked.Name or "", asked.Driver or "", asked.DriverOpts, asked.Labels
+    )
+    return reply.json(volume.to_api(), 201)
 
 
 @router.post("/volumes/prune")
@@ -55,8 +56,7 @@ async def prune_volumes(request: Request) -> Response:
 
 @router.get("/volumes/{name:path}")
 async def inspect_volume(request: Request, name: str) -> Response:
-    volumes = _volumes(request)
-    return reply.json(volumes.inspect(volumes.get(name)))
+    return reply.json((await _volumes(request).find(name)).to_api())
 
 
 @router.put("/volumes/{name:path}")
@@ -67,9 +67,5 @@ async def update_volume(name: str) -> Response:
 @router.delete("/volumes/{name:path}")
 async def remove_volume(request: Request, name: str) -> Response:
     force = flag(request, "force")
-    try:
-        _volumes(request).remove(name, force=force)
-    except NotFound:
-        if not force:
-            raise
+    await _volumes(request).remove(name, force=force)
     return Response(status_code=204)

@@ -10,23 +10,23 @@ import contextlib
 import errno
 import itertools
 import os
+import secrets
 import stat
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from protos import errdefs, tar
-from services.dockerd import beneath, rootfs
+from services.dockerd import alone, beneath, rootfs
 from services.dockerd.archive import pathstat, reader, walk, writer
 from services.dockerd.archive.content import Entry
 from services.dockerd.archive.extract import Extractor
 from services.dockerd.beneath import closing
 from services.dockerd.container.container import Container
-from services.dockerd.engine import notify, tasks
+from services.dockerd.engine import notify, tasks, views
 from services.dockerd.engine.engine import Engine
 from services.dockerd.oci import user as users
-from services.dockerd.volumes.mountpoint import MountPoint
+from services.dockerd.volumes import mounts
 
 T = TypeVar("T")
 
@@ -85,8 +85,8 @@ async def export(engine: Engine, reference: str) -> AsyncIterator[bytes]:
     if container.state.running:
         root = await _in_thread(lambda: rootfs.bare(container.state.pid))
     else:
-        mounts = container.rootfs or await tasks.mounts(engine, container)
-        root = await _in_thread(lambda: rootfs.detached(rootfs.readonly(mounts)))
+        layers = container.rootfs or await tasks.mounts(engine, container)
+        root = await _in_thread(lambda: rootfs.detached(rootfs.readonly(layers)))
     stack = contextlib.AsyncExitStack()
     stack.callback(os.close, root)
     notify.container(engine, container, "export")
@@ -159,25 +159,17 @@ async def _root(engine: Engine, container: Container, *, change: bool = False) -
         return
     if not container.rootfs:
         container.rootfs = await tasks.mounts(engine, container)
-    user = f"copy-{container.id}"
-    points = [point for point in container.mounts if point.type in ("volume", "bind")]
+    purpose = f"-copy-{secrets.token_hex(8)}"
+    points = [point for point in container.mounts if point.type != "tmpfs"]
     try:
-        ready = [await _attached(engine, user, point) for point in points]
-        # A volume's place may have to be made; without one, reading needs no layer that is written to.
-        mounts = container.rootfs if change or ready else rootfs.readonly(container.rootfs)
-        with closing(await _in_thread(lambda: rootfs.detached(mounts, ready))) as root:
+        ready = await mounts.attach(engine.volumes, container.id, points, views.of(engine, container), purpose)
+        # A mount's place may have to be made; without one, reading needs no layer that is written to.
+        layers = container.rootfs if change or ready else rootfs.readonly(container.rootfs)
+        with closing(await alone.run(lambda: rootfs.detached(layers, ready), "archive")) as root:
+            await mounts.unpin(engine.volumes, container.id, points, purpose)
             yield root
     finally:
-        for point in points:
-            if point.type == "volume":
-                await engine.volumes.detach(point.name, user)
-
-
-async def _attached(engine: Engine, user: str, point: MountPoint) -> MountPoint:
-    if point.type != "volume":
-        return point
-    inside = (point.spec.VolumeOptions.Subpath or "") if point.spec.VolumeOptions else ""
-    return replace(point, source=await engine.volumes.attach(point.name, user, inside))
+        await mounts.detach(engine.volumes, container.id, points, purpose)
 
 
 @contextlib.contextmanager
@@ -215,27 +207,4 @@ class _Body(Iterator[bytes]):
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Run in a thread of its own: an upload may last for hours, and no pool is to be filled by it."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        result: concurrent.futures.Future[T] = concurrent.futures.Future()
-        try:
-            result.set_result(work())
-        except BaseException as error:
-            result.set_exception(error)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(_settle, outcome, result)
-
-    threading.Thread(target=run, name="archive", daemon=True).start()
-    return await outcome
-
-
-def _settle(outcome: "asyncio.Future[T]", result: "concurrent.futures.Future[T]") -> None:
-    if outcome.done():
-        return  # nobody waits any more
-    if error := result.exception():
-        outcome.set_exception(error)
-    else:
-        outcome.set_result(result.result())
+    return await alone.run(work, "archive")

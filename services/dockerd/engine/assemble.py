@@ -30,6 +30,7 @@ def assemble(
     engine.containers.encode = lambda container: listing.encode(engine, container)
     engine.defaults = _defaults(config)
     engine.plugins = Plugins(discovery.beneath(config.exec_root))
+    volumes.remote.plugins = engine.plugins
     images.uses = lambda: _uses(engine)
     images.emit = lambda action, image_id, attributes: events.publish("image", action, image_id, attributes)
     return engine
@@ -48,6 +49,9 @@ def _defaults(config: Config) -> Defaults:
 def _uses(engine: Engine) -> Iterator[Use]:
     for container in engine.containers:
         yield Use(container.id, container.image, container.config.Image, container.state.active)
+        for point in container.mounts:
+            if point.type == "image":
+                yield Use(container.id, point.source, point.name, container.state.active)
 
 
 def live(engine: Engine) -> list[Request]:

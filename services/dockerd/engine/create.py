@@ -12,7 +12,6 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from protos import errdefs
@@ -20,7 +19,7 @@ from protos.log import container_var
 from services.dockerd import rootfs, skeleton
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
-from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, wiring
+from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, views, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
@@ -29,7 +28,6 @@ from services.dockerd.metrics import meter
 from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
 from services.dockerd.volumes import mounts
-from services.dockerd.volumes.mountpoint import MountPoint
 
 log = logging.getLogger("create")
 
@@ -142,12 +140,14 @@ def _new_id() -> str:
 
 async def _make(engine: Engine, container: Container, image: Image) -> None:
     async with contextlib.AsyncExitStack() as undo:
-        container.mounts = mounts.resolve(
+        container.mounts = await mounts.resolve(
             engine.volumes, container.id, container.config, container.host,
             lambda reference: engine.containers.get(reference).mounts)
-        undo.callback(mounts.release, engine.volumes, container.id, container.mounts, anonymous=True)
+        undo.push_async_callback(_release, engine, container)
         undo.push_async_callback(tasks.forget, engine, container)
         undo.callback(_discard, engine, container)
+        if container.mounts:
+            await views.make(engine, container)
         saved = asyncio.ensure_future(asyncio.to_thread(engine.store.create, container))
         try:
             container.rootfs = await skeleton.prepare(engine.client, container.driver, image.chain_id, container.id)
@@ -156,7 +156,7 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
         saved.result()
         layerdb.write(engine.config.data_root, container.driver, container.id, container.rootfs)
         if any(point.copy for point in container.mounts):
-            await _populate(engine, container, container.mounts)
+            await populate(engine, container)
         undo.pop_all()
 
 
@@ -166,10 +166,15 @@ def _discard(engine: Engine, container: Container) -> None:
     engine.store.purge(container.id)
 
 
-async def _populate(engine: Engine, container: Container, points: Sequence[MountPoint]) -> None:
+async def _release(engine: Engine, container: Container) -> None:
+    await mounts.discard(
+        engine.volumes, mounts.release(engine.volumes, container.id, container.mounts, anonymous=True))
+
+
+async def populate(engine: Engine, container: Container) -> None:
     """Fill new volumes from the image (copy-up)."""
     root = await asyncio.to_thread(rootfs.detached, container.rootfs)
     try:
-        await mounts.populate(engine.volumes, container.id, points, root)
+        await mounts.populate(engine.volumes, container.id, container.mounts, root)
     finally:
         os.close(root)

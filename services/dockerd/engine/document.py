@@ -26,7 +26,7 @@ async def build(
 ) -> bytes:
     """The spec as JSON."""
     given = describe(engine, container, sandbox, points, await identity(engine, container))
-    if any(not point.rw and point.type == "bind" for point in points):
+    if any(not point.rw and point.type != "tmpfs" for point in points):
         given = await _deeply_readonly(engine, container, given)
     document = spec.build(given)
     await apparmor.ensure(document["process"].get("apparmorProfile", ""))

@@ -7,12 +7,13 @@ is done at the next start. `rm` waits until all is gone; `--rm` tells of the rem
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, save, stop, tasks
+from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, save, stop, tasks, views
 from services.dockerd.engine.engine import Engine
 from services.dockerd.metrics import meter
 from services.dockerd.volumes import mounts
@@ -40,10 +41,11 @@ async def remove(engine: Engine, reference: str, *, force: bool = False, volumes
         try:
             await _settled(container)
             await engine.network.release(container.id)
-            await tasks.forget(engine, container)
-            _leave(engine, container, volumes=volumes)
+            await _forget(engine, container)
+            left = _leave(engine, container, volumes=volumes)
         except (errdefs.EngineError, OSError) as error:
             raise _give_up(engine, container, error) from error
+        await mounts.discard(engine.volumes, left)
         await asyncio.to_thread(purge, engine, container.id)
 
 
@@ -59,10 +61,10 @@ async def quietly(engine: Engine, container: Container) -> None:
             _begin(engine, container)
             await engine.network.release(container.id)
             try:
-                _leave(engine, container, volumes=True)
+                left = _leave(engine, container, volumes=True)
             except OSError as error:
                 raise _give_up(engine, container, error) from error
-        clearing = engine.spawn(_clear(engine, container), f"clear {container.short}")
+        clearing = engine.spawn(_clear(engine, container, left), f"clear {container.short}")
         engine.clearing.add(clearing)
         clearing.add_done_callback(engine.clearing.discard)
 
@@ -106,16 +108,17 @@ def _give_up(engine: Engine, container: Container, error: Exception) -> errdefs.
     return errdefs.Internal(f'container "/{container.name}" cannot be removed: {error}')
 
 
-def _leave(engine: Engine, container: Container, *, volumes: bool) -> None:
-    """Off the books: from here on it is not there any more, whatever happens."""
+def _leave(engine: Engine, container: Container, *, volumes: bool) -> list[str]:
+    """Off the books: from here on it is not there any more, whatever happens. Volumes that a plugin has to remove."""
     engine.store.discard(container)
-    mounts.release(engine.volumes, container.id, container.mounts, anonymous=volumes)
+    left = mounts.release(engine.volumes, container.id, container.mounts, anonymous=volumes)
     engine.containers.remove(container)
     attach.drop(container)
     for each in container.execs:
         engine.execs.pop(each, None)
     notify.container(engine, container, "destroy")
     exits.wake(container, "removed")
+    return left
 
 
 async def _settled(container: Container) -> None:
@@ -125,12 +128,19 @@ async def _settled(container: Container) -> None:
         await asyncio.wait(waiting)
 
 
-async def _clear(engine: Engine, container: Container) -> None:
-    """What `--rm` leaves: the ended task, docker-containerd's record, the file system, the files."""
+async def _forget(engine: Engine, container: Container) -> None:
+    """docker-containerd's record of it, its file system, and its views of images."""
+    await tasks.forget(engine, container)
+    await views.remove(engine, container)
+
+
+async def _clear(engine: Engine, container: Container, left: Sequence[str]) -> None:
+    """What `--rm` leaves: the ended task, docker-containerd's record, the file system, the files, plugins' volumes."""
     await _settled(container)
+    await mounts.discard(engine.volumes, left)
     for attempt in range(_TRIES):
         try:
-            await tasks.forget(engine, container)
+            await _forget(engine, container)
             break
         except errdefs.EngineError as error:
             log.warning("removed container not cleared yet container=%s error=%s", container.short, error)

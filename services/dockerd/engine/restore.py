@@ -16,7 +16,7 @@ from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from services.dockerd.container import order, restart
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import exits, health, monitor, notify, remove, save, start, streams, tasks
+from services.dockerd.engine import exits, health, monitor, notify, remove, save, start, streams, tasks, views
 from services.dockerd.engine.engine import Engine
 from services.dockerd.volumes import mounts
 
@@ -45,6 +45,8 @@ def load(engine: Engine) -> None:
         container.was_active = container.state.active
         if container.state.active and container.boot_id != start.boot_id():
             _rebooted(engine, container)
+        elif container.state.active:
+            mounts.adopt(engine.volumes, container.id, container.mounts)
     log.info("containers loaded count=%d", len(engine.containers))
 
 
@@ -71,7 +73,7 @@ async def restore(engine: Engine) -> None:
     for container in engine.containers:
         if container.state.running:
             health.resume(engine, container)
-            mounts.adopt(engine.volumes, container.id, container.mounts)
+    engine.spawn(engine.volumes.mounting.settle(list(engine.volumes)), "volumes")
 
 
 async def _connected(engine: Engine) -> None:
@@ -90,18 +92,23 @@ async def _complete(engine: Engine) -> None:
     """Undo what a killed dockerd had half created: a container without its layer, a layer without its container."""
     driver = engine.images.snapshotter
     request = snapshots_pb2.ListSnapshotsRequest(snapshotter=driver)
-    layers = {info.name async for reply in engine.client.stream(engine.client.snapshots.List, request)
-              for info in reply.info if info.kind == snapshots_pb2.ACTIVE and _LAYER.match(info.name)}
+    found = [info async for reply in engine.client.stream(engine.client.snapshots.List, request) for info in reply.info]
+    layers = {info.name for info in found if info.kind == snapshots_pb2.ACTIVE and _LAYER.match(info.name)}
     known = engine.store.kept() | set(engine.store.discarded())
     for container in list(engine.containers):
         if container.id not in layers and container.driver == driver and not container.started_before:
             log.warning("half-created container removed container=%s", container.short)
-            mounts.release(engine.volumes, container.id, container.mounts, anonymous=True)
+            left = mounts.release(engine.volumes, container.id, container.mounts, anonymous=True)
+            engine.spawn(mounts.discard(engine.volumes, left), "volumes")
             engine.containers.remove(container)
             engine.store.discard(container)
     for stray in layers - known:
         log.warning("layer without a container removed key=%r", stray)
         await tasks.erase(engine, driver, stray)
+    for info in found:
+        owner = views.KEY.match(info.name)
+        if owner and info.kind == snapshots_pb2.VIEW and owner[1] not in engine.containers:
+            await views.drop(engine, driver, info.name)
 
 
 async def _finish_removal(engine: Engine, container_id: str) -> None:

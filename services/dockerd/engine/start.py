@@ -18,6 +18,7 @@ from services.dockerd.container.state import Status
 from services.dockerd.container.store import readable
 from services.dockerd.engine import (
     attach,
+    create,
     document,
     exits,
     failures,
@@ -29,6 +30,7 @@ from services.dockerd.engine import (
     shm,
     streams,
     tasks,
+    views,
     wiring,
 )
 from services.dockerd.engine.engine import Engine
@@ -81,7 +83,9 @@ async def run(engine: Engine, container: Container) -> None:
 async def _create(engine: Engine, container: Container) -> None:
     request = wiring.request(engine, container)
     sandbox = await engine.network.allocate(request)
-    points = await mounts.attach(engine.volumes, container.id, container.mounts)
+    if mounts.unfilled(engine.volumes, container.mounts):
+        await create.populate(engine, container)
+    points = await mounts.attach(engine.volumes, container.id, container.mounts, views.of(engine, container))
     shm.make(container)
     spec = await document.build(engine, container, sandbox, points)
     runtimes.settle(engine, container)
@@ -97,6 +101,7 @@ async def _create(engine: Engine, container: Container) -> None:
     except errdefs.EngineError as error:
         await asyncio.wait([connecting])
         raise _CreateError(error) from error
+    await mounts.unpin(engine.volumes, container.id, points)
     await connecting
     if stdio.stdin:
         await tasks.release_stdin(engine, container.id)

@@ -8,7 +8,7 @@ from services.dockerd.schema.container import Mount
 
 @dataclass(slots=True)
 class MountPoint:
-    """A bind, volume or tmpfs at `destination`. `source` is the host's path, "" for tmpfs."""
+    """A bind, volume, tmpfs or image at `destination`. `source` is the host's path, "" for tmpfs, an image's id."""
 
     type: str
     destination: str
@@ -22,6 +22,8 @@ class MountPoint:
     """A bind whose source is not made if it is missing (`--mount`)."""
     copy: bool = False
     """Fill an empty volume from the image."""
+    borrowed: bool = False
+    """It came by `--volumes-from`. Not kept: it matters only while the container is made."""
     spec: Mount = field(default_factory=Mount)
     """What was asked, for the options that have no field of their own."""
 

@@ -97,7 +97,8 @@ def mount(spec: Mount, *, source_exists: bool = True) -> MountPoint:
         point.must_exist = not (spec.BindOptions and spec.BindOptions.CreateMountpoint)
         point.propagation = (spec.BindOptions and spec.BindOptions.Propagation) or DEFAULT_PROPAGATION
     elif spec.Type == "image":
-        raise errdefs.Unimplemented("mounts of type image are not implemented yet: use a volume or a bind")
+        point.name, point.rw = spec.Source or "", False
+        point.propagation = DEFAULT_PROPAGATION
     return point
 
 
@@ -123,7 +124,7 @@ def _problem(spec: Mount, source_exists: bool) -> str:
     if spec.Type == "tmpfs":
         return _tmpfs_problem(spec)
     if spec.Type == "image":
-        return "" if spec.Source else "field Source must not be empty"
+        return _image_problem(spec)
     return "mount type unknown"
 
 
@@ -150,11 +151,28 @@ def _volume_problem(spec: Mount) -> str:
         return "field BindOptions must not be specified"
     if subpath and not spec.Source:
         return "must not set Subpath when using anonymous volumes"
-    if subpath and (subpath.startswith("/") or ".." in Path(subpath).parts):
+    if subpath and not _local(subpath):
         return "subpath must be a relative path within the volume"
     if spec.ReadOnly and not spec.Source:
         return "must not set ReadOnly mode when using anonymous volumes"
     return ""
+
+
+def _image_problem(spec: Mount) -> str:
+    if not spec.Source:
+        return "field Source must not be empty"
+    if spec.BindOptions is not None:
+        return "field BindOptions must not be specified"
+    if spec.VolumeOptions is not None:
+        return "field VolumeOptions must not be specified"
+    subpath = spec.ImageOptions.Subpath if spec.ImageOptions else None
+    if subpath and not _local(subpath):
+        return "subpath must be a relative path within the volume"
+    return ""
+
+
+def _local(subpath: str) -> bool:
+    return not subpath.startswith("/") and ".." not in Path(subpath).parts
 
 
 def _tmpfs_problem(spec: Mount) -> str:

@@ -1,11 +1,13 @@
-"""`docker volume prune`: volumes that no container lists, anonymous ones only unless `all` is asked for."""
+"""`docker volume prune`: local volumes that no container lists, anonymous ones only unless `all` is asked for."""
 
-import asyncio
+import functools
 from typing import Final
 
 from protos import errdefs
+from services.dockerd import alone
 from services.dockerd.filters import Filters
-from services.dockerd.volumes.store import Volume, Volumes, usage
+from services.dockerd.volumes.store import Volumes, usage
+from services.dockerd.volumes.volume import Volume
 
 FILTERS: Final = frozenset({"label", "label!", "all"})
 
@@ -15,10 +17,10 @@ async def prune(volumes: Volumes, wanted: Filters, *, anonymous_only: bool) -> t
     everything = wanted.flag("all", not anonymous_only)
     removed: list[str] = []
     freed = 0
-    for volume in [each for each in volumes if _chosen(each, wanted, everything)]:
-        size = await asyncio.to_thread(usage, volume)
+    for volume in [each for each in volumes if each.local and _chosen(each, wanted, everything)]:
+        size = await alone.run(functools.partial(usage, volume), "usage")
         try:
-            volumes.remove(volume.name)
+            await volumes.remove(volume.name)
         except (errdefs.NotFound, errdefs.Conflict):
             continue  # somebody was quicker
         removed.append(volume.name)

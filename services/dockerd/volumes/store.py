@@ -1,62 +1,43 @@
-"""Named volumes: their directories and metadata under the data root, who uses them, mounted once for all users.
+"""All volumes of the engine: held in memory, created, found and removed by name whichever driver they are of.
 
-A volume is `<name>/_data`; `opts.json` beside it holds the local driver's options, `metadata.json` labels and creation
-time. It appears by one rename and goes by one: `.new-*` and `.gone-*` are swept at the next start.
-References of containers live in memory: the engine repeats them when it loads its containers.
+Names are unique over all drivers. References of containers live in memory: the engine repeats them when it loads its
+containers. Mounting and counting: volumes/mounting.py; on disk: directories.py, records.py; of plugins: remote.py.
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
 from protos import errdefs
-from services.dockerd.volumes import local, subpath
+from services.dockerd.plugins.registry import Plugins
+from services.dockerd.volumes import directories, local, quota
+from services.dockerd.volumes.mounting import Mounting
+from services.dockerd.volumes.pins import Pins
+from services.dockerd.volumes.records import Records
+from services.dockerd.volumes.remote import Found, Remote
+from services.dockerd.volumes.volume import ANONYMOUS, LOCAL, Volume
 
 log = logging.getLogger("volumes")
 
-ANONYMOUS: Final = "com.docker.volume.anonymous"
-"""Label of a volume that nobody named."""
-_NEW, _GONE = ".new-", ".gone-"
-
-
-@dataclass(slots=True)
-class Volume:
-    name: str
-    path: Path
-    """The `_data` directory."""
-    labels: dict[str, str] | None
-    options: dict[str, str] | None
-    created: str
-    """RFC 3339, seconds."""
-    driver: str = "local"
-    users: set[str] = field(default_factory=set)
-    """Containers that list it among their mounts."""
-    active: set[str] = field(default_factory=set)
-    """Containers (and copies) that have it mounted now."""
-
-    @property
-    def anonymous(self) -> bool:
-        return ANONYMOUS in (self.labels or {})
-
 
 class Volumes:
-    """All volumes of the engine. Every verb is quick but `attach`, which may talk to a file server."""
+    """Verbs are quick for local volumes; one of a plugin takes as long as the plugin does, and nobody else waits."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, run: Path, plugins: Plugins | None = None) -> None:
         self.root = root
         self.emit: Callable[[str, str, dict[str, str]], object] = lambda action, name, attributes: None
         """Told of each event: action, volume, attributes."""
+        self.remote = Remote(plugins or Plugins())
+        self.pins = Pins(run / "pins")
+        self._records = Records(root, run)
+        self.mounting = Mounting(self.remote, self._records)
         self._volumes: dict[str, Volume] = {}
-        self._mounting: dict[str, asyncio.Lock] = {}
+        self._changing: dict[str, asyncio.Lock] = {}
         self._sweeper = ThreadPoolExecutor(1, "volumes")
 
     def __iter__(self) -> Iterator[Volume]:
@@ -68,83 +49,215 @@ class Volumes:
     def load(self) -> None:
         """Read what is on disk; half-made and half-removed volumes are swept in the background."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for entry in os.scandir(self.root):
-            if entry.name.startswith((_NEW, _GONE)):
-                self._sweeper.submit(shutil.rmtree, entry.path, True)
-            elif _is_volume(entry):
-                self._volumes[entry.name] = _read(Path(entry.path))
+        for path in directories.rests(self.root):
+            self._sweeper.submit(shutil.rmtree, path, True)
+        self._volumes = {each.name: each for each in (*self._records.volumes(), *directories.found(self.root))}
+        self.pins.sweep()
 
     def close(self) -> None:
         """Wait for what is being deleted."""
         self._sweeper.shutdown()
 
+    # finding
+
     def get(self, name: str) -> Volume:
-        """NotFound `get x: no such volume`."""
+        """What is known of the volume; NotFound `get x: no such volume`. Asks nobody."""
         volume = self._volumes.get(name)
         if volume is None:
             raise errdefs.NotFound(f"get {name}: no such volume")
         return volume
 
-    def create(
+    async def find(self, name: str) -> Volume:
+        """As `get`, with what its plugin says now, if it says anything; a volume that only a plugin knows is found."""
+        volume = self._volumes.get(name)
+        if volume is None:
+            volume = await self._probe(name)
+            if volume is None:
+                raise errdefs.NotFound(f"get {name}: no such volume")
+            return volume
+        if not volume.local:
+            await self._refresh(volume)
+        return volume
+
+    async def _refresh(self, volume: Volume) -> None:
+        try:
+            found = await self.remote.get(volume.driver, volume.name, quick=True)
+        except errdefs.NotFound as error:
+            raise errdefs.NotFound(f"get {volume.name}: {_checking(volume)}: {error}") from error
+        except errdefs.EngineError as error:
+            log.warning("volume's plugin does not answer volume=%s error=%s", volume.name, error)
+            return
+        if found is None:
+            if not volume.users:
+                self._forget(volume)
+            raise errdefs.NotFound(f"get {volume.name}: no such volume")
+        _learn(volume, found)
+
+    async def _probe(self, name: str) -> Volume | None:
+        """Ask every plugin for a volume of that name; those that do not answer have none."""
+        drivers = self.remote.names()
+        answers = await asyncio.gather(
+            *(self.remote.get(each, name, quick=True) for each in drivers), return_exceptions=True
+        )
+        for driver, found in zip(drivers, answers, strict=True):
+            if isinstance(found, Found):
+                return await self._known(driver, found)
+            if isinstance(found, BaseException) and not isinstance(found, errdefs.EngineError):
+                raise found
+        return None
+
+    async def _known(self, driver: str, found: Found) -> Volume:
+        """The entry of a volume that a plugin told us of; it is new to us, not to the plugin."""
+        scope = await self.remote.scope(driver)
+        volume = self._volumes.setdefault(found.name, Volume(found.name, "", driver=driver, scope=scope))
+        if volume.driver == driver:
+            _learn(volume, found)
+        return volume
+
+    async def listed(self) -> tuple[list[Volume], list[str]]:
+        """All volumes, those of plugins as they say now, and warnings about plugins that do not answer."""
+        drivers = sorted({*self.remote.names(), *(each.driver for each in self._volumes.values() if not each.local)})
+        answers = await asyncio.gather(*map(self.remote.volumes, drivers), return_exceptions=True)
+        warnings = []
+        for driver, answer in zip(drivers, answers, strict=True):
+            if isinstance(answer, list):
+                await self._compare(driver, answer)
+            elif isinstance(answer, errdefs.EngineError):
+                if any(each.driver == driver for each in self._volumes.values()):
+                    warnings.append(f"list {driver}: {answer}")
+            else:
+                raise answer
+        return list(self), warnings
+
+    async def _compare(self, driver: str, told: list[Found]) -> None:
+        names = {each.name for each in told}
+        for found in told:
+            await self._known(driver, found)
+        for volume in [each for each in self._volumes.values() if each.driver == driver and not each.users]:
+            if volume.name not in names:
+                self._forget(volume)
+
+    def _forget(self, volume: Volume) -> None:
+        self._volumes.pop(volume.name, None)
+        self._changing.pop(volume.name, None)
+        self.mounting.forget(volume)
+        if not volume.local:
+            self._records.drop(volume.name)
+
+    # making and removing
+
+    async def create(
         self, name: str = "", driver: str = "", options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> tuple[Volume, bool]:
         """The volume, and whether it is new: one that exists is returned as it is. An empty name makes an anonymous."""
-        if driver not in ("", "local"):
-            raise errdefs.NotFound(
-                f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
-            )
         if name in self._volumes:
-            return self._volumes[name], False
+            return self._existing(name, driver), False
         if not name:
-            labels = {**(labels or {}), ANONYMOUS: ""}
-        labels = None if labels is None else dict(labels)
-        volume = self._make(name or secrets.token_hex(32), dict(options or {}), labels)
-        self._volumes[volume.name] = volume
-        self.emit("create", volume.name, {"driver": volume.driver})
-        return volume, True
+            name, labels = secrets.token_hex(32), {**(labels or {}), ANONYMOUS: ""}
+        elif not driver and (found := await self._probe(name)):
+            return found, False
+        if name in self._volumes:
+            return self._existing(name, driver), False
+        kept = None if labels is None else dict(labels)
+        try:
+            if driver in ("", LOCAL):
+                volume, new = self._make(name, dict(options or {}), kept), True
+            else:
+                volume, new = await self._order(name, driver, options, kept)
+        except errdefs.EngineError as error:
+            raise type(error)(f"create {name}: {error}") from error
+        if new:
+            self.emit("create", volume.name, {"driver": volume.driver})
+        return volume, new
+
+    def _existing(self, name: str, driver: str) -> Volume:
+        volume = self._volumes[name]
+        if driver and driver != volume.driver:
+            raise errdefs.Conflict(
+                f"create {name}: driver '{volume.driver}' already has volume '{name}': volume name must be unique"
+            )
+        return volume
 
     def _make(self, name: str, options: dict[str, str], labels: dict[str, str] | None) -> Volume:
         local.check_name(name)
-        local.check_options(name, options)
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        volume = Volume(name, self.root / name / "_data", labels, options or None, created)
-        building = self.root / f"{_NEW}{secrets.token_hex(8)}"
-        building.mkdir(mode=0o700)
-        (building / "_data").mkdir(mode=0o755)
-        (building / "_data").chmod(0o755)
-        durable = not volume.anonymous
-        if options:
-            _write(building / "opts.json", _options_to_json(options), durable)
-        _write(building / "metadata.json", {"CreatedAt": created, "Labels": labels}, durable)
-        try:
-            building.rename(self.root / name)
-        except OSError as error:
-            shutil.rmtree(building, ignore_errors=True)
-            raise errdefs.AlreadyExists(f"create {name}: {self.root / name} is in the way: {error.strerror}") from error
+        size = local.check_options(options)
+        volume = directories.make(
+            self.root, name, labels, options, size, lambda data: quota.limit(self.root, data, size)
+        )
+        self._volumes[name] = volume
         return volume
 
-    def remove(self, name: str, *, force: bool = False) -> bool:
-        """Delete; Conflict while containers refer to it; False where `force` met none. Files go in the background."""
-        if force and name not in self._volumes:
-            return False
-        volume = self.get(name)
-        if volume.users:
-            raise errdefs.Conflict(f"remove {name}: volume is in use - [{', '.join(sorted(volume.users))}]")
+    async def _order(
+        self, name: str, driver: str, options: Mapping[str, str] | None, labels: dict[str, str] | None
+    ) -> tuple[Volume, bool]:
+        """A volume of a plugin: the one it has, or a new one."""
+        async with self._changing.setdefault(name, asyncio.Lock()):
+            if name in self._volumes:
+                return self._volumes[name], False
+            scope = await self.remote.scope(driver)
+            if found := await self.remote.get(driver, name):
+                return await self._known(driver, found), False
+            await self.remote.create(driver, name, options)
+            volume = Volume(name, "", labels, dict(options) if options else None, driver=driver, scope=scope)
+            self._volumes[name] = volume
+            self._records.keep(volume)
+            await self._locate(volume)
+        return volume, True
+
+    async def _locate(self, volume: Volume) -> None:
+        """Where it is; many plugins do not know before it is mounted."""
         try:
-            local.unmount(volume.path)
-            gone = self.root / f"{_GONE}{secrets.token_hex(8)}"
-            (self.root / name).rename(gone)
-        except OSError as error:
-            raise errdefs.Internal(f"remove {name}: {error}") from error
-        del self._volumes[name]
-        self._mounting.pop(name, None)
-        self._sweeper.submit(shutil.rmtree, gone, True)
+            volume.mountpoint = await self.remote.path(volume.driver, volume.name)
+        except errdefs.EngineError as error:
+            log.debug("volume's path is not known volume=%s error=%s", volume.name, error)
+
+    async def remove(self, name: str, *, force: bool = False) -> bool:
+        """Delete; Conflict while containers refer to it; False where `force` met none. Files go in the background."""
+        try:
+            volume = self._volumes[name] if name in self._volumes else await self.find(name)
+        except errdefs.NotFound:
+            if force:
+                return False
+            raise
+        _refuse_used(volume)
+        if volume.local:
+            self.discard(volume)
+        else:
+            await self._return(volume, force)
         self.emit("destroy", name, {"driver": volume.driver})
         return True
 
-    def refer(self, name: str, container_id: str) -> None:
-        """A container lists the volume among its mounts."""
+    def discard(self, volume: Volume) -> None:
+        """Delete a local volume that nobody uses, at once."""
+        try:
+            local.unmount(volume.path)
+            gone = directories.discard(self.root, volume.name)
+        except OSError as error:
+            raise errdefs.Internal(f"remove {volume.name}: {error}") from error
+        self._forget(volume)
+        self._sweeper.submit(shutil.rmtree, gone, True)
+
+    async def _return(self, volume: Volume, force: bool) -> None:
+        """Have a plugin remove its volume; `force` forgets it whatever the plugin says."""
+        async with self._changing.setdefault(volume.name, asyncio.Lock()):
+            await self.mounting.settled(volume)
+            _refuse_used(volume)
+            try:
+                await self.remote.activate(volume.driver)
+                await self.remote.remove(volume.driver, volume.name)
+            except errdefs.EngineError as error:
+                if force:
+                    self._forget(volume)
+                raise type(error)(f"remove {volume.name}: {error}") from error
+            self._forget(volume)
+
+    # references
+
+    def refer(self, name: str, container_id: str, driver: str = LOCAL, mountpoint: str = "") -> None:
+        """A container lists the volume among its mounts; one of a plugin is known from then on."""
+        if name not in self._volumes and driver not in ("", LOCAL):
+            self._volumes[name] = Volume(name, mountpoint, driver=driver)
         if name in self._volumes:
             self._volumes[name].users.add(container_id)
 
@@ -152,37 +265,32 @@ class Volumes:
         if name in self._volumes:
             self._volumes[name].users.discard(container_id)
 
-    def users(self, name: str) -> list[str]:
-        return sorted(self.get(name).users)
+    # copy-up
 
-    def inspect(self, volume: Volume) -> dict[str, Any]:
-        """The Engine API's Volume object."""
-        return {
-            "CreatedAt": volume.created, "Driver": volume.driver, "Labels": volume.labels,
-            "Mountpoint": str(volume.path), "Name": volume.name, "Options": volume.options, "Scope": "local",
-        }
+    def filling(self, volume: Volume, *, done: bool) -> None:
+        """Mark the volume while a copy-up is under way, so that one that was cut short is repeated."""
+        volume.unfilled = not done
+        if not volume.local:
+            self._records.keep(volume)
+        elif done:
+            (self.root / volume.name / directories.UNFILLED).unlink(missing_ok=True)
+        else:
+            (self.root / volume.name / directories.UNFILLED).touch()
 
-    async def attach(self, name: str, container_id: str, inside: str = "") -> str:
-        """The host directory to bind: the volume's, mounted if its options ask for it, or `inside` it."""
-        volume = self.get(name)
-        async with self._mounting.setdefault(name, asyncio.Lock()):
-            if local.needs_mount(volume.options):
-                await asyncio.to_thread(local.mount, volume.path, volume.options or {})
-            volume.active.add(container_id)
-        if inside:
-            return await asyncio.to_thread(subpath.pin, self.root, volume.path, inside, container_id)
-        return str(volume.path)
 
-    async def detach(self, name: str, container_id: str) -> None:
-        """The container no longer runs: unmount on the last. Harmless if repeated."""
-        volume = self._volumes.get(name)
-        if volume is None:
-            return
-        async with self._mounting.setdefault(name, asyncio.Lock()):
-            subpath.unpin(self.root, container_id)
-            volume.active.discard(container_id)
-            if not volume.active and local.needs_mount(volume.options):
-                await asyncio.to_thread(local.unmount, volume.path)
+def _refuse_used(volume: Volume) -> None:
+    if volume.users:
+        users = ", ".join(sorted(volume.users))
+        raise errdefs.Conflict(f"remove {volume.name}: volume is in use - [{users}]")
+
+
+def _learn(volume: Volume, found: Found) -> None:
+    volume.mountpoint = found.mountpoint or volume.mountpoint
+    volume.created, volume.status = found.created or volume.created, found.status
+
+
+def _checking(volume: Volume) -> str:
+    return f'error while checking if volume "{volume.name}" exists in driver "{volume.driver}"'
 
 
 def usage(volume: Volume) -> int:
@@ -195,49 +303,3 @@ def usage(volume: Volume) -> int:
             except FileNotFoundError:
                 continue  # a container is at work in it
     return total
-
-
-def _write(path: Path, document: Any, durable: bool) -> None:
-    with path.open("w") as file:
-        json.dump(document, file)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _is_volume(entry: "os.DirEntry[str]") -> bool:
-    plain = not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-    return plain and Path(entry.path, "_data").is_dir()
-
-
-def _read(directory: Path) -> Volume:
-    """A volume from its directory; what a crash or another engine left out is filled in."""
-    metadata = _load(directory / "metadata.json")
-    options = _options_from_json(_load(directory / "opts.json"))
-    made = time.gmtime((directory / "_data").stat().st_mtime)
-    created = metadata.get("CreatedAt") or time.strftime("%Y-%m-%dT%H:%M:%SZ", made)
-    return Volume(directory.name, directory / "_data", metadata.get("Labels"), options, created)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        log.warning("volume's file is not readable path=%s error=%s", path, error)
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-_FIELDS: Final = {"type": "MountType", "o": "MountOpts", "device": "MountDevice"}
-"""Option -> its key in opts.json, which is Docker's."""
-
-
-def _options_to_json(options: Mapping[str, str]) -> dict[str, Any]:
-    return {key: options.get(option, "") for option, key in _FIELDS.items()} | {"Quota": {"Size": 0}}
-
-
-def _options_from_json(document: Mapping[str, Any]) -> dict[str, str] | None:
-    options = {option: document[key] for option, key in _FIELDS.items() if document.get(key)}
-    return options or None

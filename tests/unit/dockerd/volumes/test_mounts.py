@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from protos import errdefs
+from protos.containerd.types.mount_pb2 import Mount as Layers
 from services.dockerd.schema.container import ContainerConfig, HostConfig
 from services.dockerd.volumes import copyup, mounts
+from services.dockerd.volumes.mounting import identity
 from services.dockerd.volumes.mountpoint import MountPoint
 from services.dockerd.volumes.store import Volumes
 
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Iterator[Volumes]:
-    made = Volumes(tmp_path / "data/volumes")
+    made = Volumes(tmp_path / "data/volumes", tmp_path / "run")
     made.load()
     yield made
     made.close()
@@ -27,9 +29,17 @@ def nobody(reference: str) -> Sequence[MountPoint]:
 
 
 def resolve(volumes: Volumes, host: dict[str, Any], config: dict[str, Any] | None = None) -> list[MountPoint]:
-    return mounts.resolve(
+    return asyncio.run(mounts.resolve(
         volumes, "c1", ContainerConfig.model_validate(config or {}), HostConfig.model_validate(host), nobody
-    )
+    ))
+
+
+async def no_view(point: MountPoint) -> Sequence[Layers]:
+    raise AssertionError("nobody mounts an image here")
+
+
+async def attach(volumes: Volumes, points: Sequence[MountPoint]) -> list[MountPoint]:
+    return await mounts.attach(volumes, "c1", points, no_view)
 
 
 def test_volumes_are_made_and_referred_to(volumes: Volumes) -> None:
@@ -42,16 +52,16 @@ def test_volumes_are_made_and_referred_to(volumes: Volumes) -> None:
         ("/c", "volume", "z"),
         ("/d", "volume", ""),
     ]
-    assert points[0].source == str(volumes.root / "named/_data") and volumes.users("named") == ["c1"]
+    assert points[0].source == str(volumes.root / "named/_data") and volumes.get("named").users == {"c1"}
     assert volumes.get(points[2].name).anonymous and volumes.get("named").labels is None
     with pytest.raises(errdefs.Conflict, match=r"volume is in use - \[c1\]"):
-        volumes.remove("named")
+        asyncio.run(volumes.remove("named"))
 
 
 def test_removal_takes_nameless_volumes(volumes: Volumes) -> None:
     points = resolve(volumes, {"Binds": ["named:/a", "/c"]}, {"Volumes": {"/d": {}}})
-    assert len(mounts.release(volumes, "c1", points, anonymous=True)) == 2
-    assert [volume.name for volume in volumes] == ["named"] and not volumes.users("named")
+    assert mounts.release(volumes, "c1", points, anonymous=True) == []
+    assert [volume.name for volume in volumes] == ["named"] and not volumes.get("named").users
 
 
 def test_shared_nameless_volume_stays(volumes: Volumes) -> None:
@@ -63,12 +73,12 @@ def test_shared_nameless_volume_stays(volumes: Volumes) -> None:
 def test_volumes_come_from_others(volumes: Volumes) -> None:
     theirs = resolve(volumes, {"Binds": ["named:/a", "/tmp:/b:ro"]})
     host = HostConfig(VolumesFrom=["other:ro"], Binds=["own:/b"])
-    points = mounts.resolve(volumes, "c2", ContainerConfig(), host, lambda reference: theirs)
-    assert [(point.destination, point.name, point.rw, point.copy) for point in points] == [
-        ("/a", "named", False, False),
-        ("/b", "own", True, True),
+    points = asyncio.run(mounts.resolve(volumes, "c2", ContainerConfig(), host, lambda reference: theirs))
+    assert [(point.destination, point.name, point.rw, point.copy, point.mode) for point in points] == [
+        ("/a", "named", False, False, ""),
+        ("/b", "own", True, True, "z"),
     ]
-    assert volumes.users("named") == ["c1", "c2"]
+    assert volumes.get("named").users == {"c1", "c2"}
 
 
 def test_unknown_other_is_not_found(volumes: Volumes) -> None:
@@ -119,7 +129,7 @@ def test_failure_leaves_no_reference(volumes: Volumes) -> None:
                 ],
             },
         )
-    assert not volumes.users("named")
+    assert not volumes.get("named").users
 
 
 def test_bind_of_the_root_follows_it(volumes: Volumes) -> None:
@@ -135,17 +145,17 @@ def test_missing_source_is_made_for_binds_alone(volumes: Volumes, tmp_path: Path
         volumes, {"Binds": [f"{made}:/a"], "Mounts": [{"Type": "bind", "Source": str(gone), "Target": "/b"}]}
     )
     gone.rmdir()
-    asyncio.run(mounts.attach(volumes, "c1", points[:1]))
+    asyncio.run(attach(volumes, points[:1]))
     assert made.is_dir()
     with pytest.raises(errdefs.InvalidArgument, match=f"bind source path does not exist: {gone}"):
-        asyncio.run(mounts.attach(volumes, "c1", points))
+        asyncio.run(attach(volumes, points))
 
 
 def test_running_container_is_adopted(volumes: Volumes) -> None:
     points = resolve(volumes, {"Binds": ["named:/a", "/no/longer:/b"]})
     volumes.emit = lambda action, name, attributes: pytest.fail("told")
     mounts.adopt(volumes, "c1", [*points, MountPoint("volume", "/c", name="gone")])
-    assert volumes.get("named").active == {"c1"} and not Path("/no").exists()
+    assert volumes.get("named").active == {identity("c1", "/a")} and not Path("/no").exists()
 
 
 def test_use_is_told(volumes: Volumes) -> None:
@@ -154,7 +164,7 @@ def test_use_is_told(volumes: Volumes) -> None:
     volumes.emit = lambda action, name, attributes: events.append((action, name, attributes))
 
     async def use() -> None:
-        await mounts.attach(volumes, "c1", points)
+        await attach(volumes, points)
         await mounts.detach(volumes, "c1", points)
         await mounts.detach(volumes, "c1", points)
 
@@ -199,7 +209,14 @@ def test_copy_up_keeps_everything(volumes: Volumes, tmp_path: Path) -> None:
     assert (made.stat().st_uid, made.stat().st_gid, stat.S_IMODE(made.stat().st_mode)) == (7, 8, 0o1770)
     assert (made / "deep").stat().st_mtime == 5
     (image / "srv/later").touch()
-    assert not copyup.fill(root, "/srv", str(made))
+    assert not copyup.Source(root, "/srv").wanted(str(made))
+    asyncio.run(mounts.populate(volumes, "c2", points, root))
+    assert not (made / "later").exists()
+    volumes.filling(volumes.get(points[0].name), done=False)
+    (made / "file").unlink()
+    asyncio.run(mounts.populate(volumes, "c3", points, root))
+    assert (made / "later").exists() and (made / "file").read_text() == "text"
+    assert not mounts.unfilled(volumes, points)
     os.close(root)
 
 
@@ -213,6 +230,7 @@ def test_copy_up_stays_inside(tmp_path: Path) -> None:
     (image / "file").touch()
     root = os.open(image, os.O_PATH | os.O_DIRECTORY)
     for destination in ("/../secret", "/out", "/../../etc", "/file", "/missing"):
-        assert not copyup.fill(root, destination, str(volume))
+        assert not copyup.Source(root, destination).wanted(str(volume))
+        copyup.Source(root, destination).fill(str(volume))
     os.close(root)
     assert not list(volume.iterdir())

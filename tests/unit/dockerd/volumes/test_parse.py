@@ -110,9 +110,23 @@ def test_mount_may_make_its_source(tmp_path: Path) -> None:
     assert parse.mount(Mount(Type="bind", Source=str(tmp_path), Target="/x")).must_exist
 
 
-def test_image_mounts_are_not_there_yet() -> None:
-    with pytest.raises(errdefs.Unimplemented):
-        parse.mount(Mount(Type="image", Source="busybox", Target="/x"))
+def test_image_is_only_read() -> None:
+    point = parse.mount(Mount(Type="image", Source="busybox", Target="/x"))
+    assert (point.type, point.name, point.rw, point.propagation) == ("image", "busybox", False, "rprivate")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "field Source must not be empty"),
+        ({"Source": "b", "VolumeOptions": {}}, "field VolumeOptions must not be specified"),
+        ({"Source": "b", "BindOptions": {}}, "field BindOptions must not be specified"),
+        ({"Source": "b", "ImageOptions": {"Subpath": "../x"}}, "subpath must be a relative path within the volume"),
+    ],
+)
+def test_bad_image_mount_is_refused(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(errdefs.InvalidArgument, match=f'invalid mount config for type "image": {text}'):
+        parse.mount(Mount.model_validate({"Type": "image", "Target": "/x", **fields}))
 
 
 def test_volumes_from_is_parsed() -> None:
