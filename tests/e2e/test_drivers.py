@@ -157,6 +157,22 @@ def test_syslog_by_tls(
     assert sorted(line[-4:] for line in receiver.seen) == ["err\n", "out\n"]
 
 
+@pytest.mark.ours
+def test_syslog_by_tls_is_dialled_again(
+    engine: Engine, docker: Docker, name: str, port: int, authority: Authority
+) -> None:
+    with receiving(Receiver(listener(engine.network, port), encrypted(authority, counted_syslog, strict=False))):
+        docker.ok("run", "-d", "-i", "--name", name, "--log-driver", "syslog", "--log-opt",
+                  f"syslog-address=tcp+tls://127.0.0.1:{port}", "--log-opt", f"syslog-tls-ca-cert={authority.ca}",
+                  "busybox", "cat")
+    with receiving(
+        Receiver(listener(engine.network, port), encrypted(authority, counted_syslog, strict=False))
+    ) as receiver:
+        docker.ok("exec", name, "sh", "-c", "echo back >/proc/1/fd/1")
+        until(lambda: len(receiver.seen) == 1, "the line arrives by a new connection")
+        docker.ok("rm", "-f", name)
+
+
 def test_an_untrusted_sink_fails_the_start(
     engine: Engine, docker: Docker, name: str, port: int, authority: Authority
 ) -> None:

@@ -156,7 +156,7 @@ def _streams(engine: Engine, container: Container) -> streams_pb2.Config:
         log_options=log_config.Config or {},
         log_path=places.make(container),
         log_attributes=attributes.select(container),
-        log_tag=attributes.tag(container),
+        log_tag=attributes.apart(container),
         log_cache_path=places.cache(container),
     )
 

@@ -23,13 +23,18 @@ def select(container: Container) -> Fields:
     return _SELECT[driver](container, chosen(container)) if driver in _SELECT else {}
 
 
-def tag(container: Container, default: str = _TAG) -> str:
+def tag(container: Container) -> str:
     """The option `tag`, expanded; InvalidArgument in Docker's words for one that means nothing."""
-    wanted = (container.host.LogConfig.Config or {}).get("tag") or default
+    wanted = (container.host.LogConfig.Config or {}).get("tag") or _TAG
     try:
         return template.expand("log-tag", wanted, _info(container))
     except errdefs.InvalidArgument as error:
         raise errdefs.InvalidArgument(f"failed to initialize logging driver: {error}") from error
+
+
+def apart(container: Container) -> str:
+    """The tag, for drivers that have a place for it apart from the fields."""
+    return tag(container) if container.host.LogConfig.Type in ("syslog", "fluentd") else ""
 
 
 def chosen(container: Container) -> Fields:

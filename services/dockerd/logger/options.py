@@ -158,8 +158,8 @@ def _gelf_address(text: str) -> str:
 
 
 def _fluentd(options: Options) -> None:
-    own = {"address", "async", "async-reconnect-interval", "buffer-limit", "max-retries", "request-ack", "retry-wait",
-           "sub-second-precision", "write-timeout"}
+    own = {"address", "async", "async-connect", "async-reconnect-interval", "buffer-limit", "max-retries", "request-ack",
+           "retry-wait", "sub-second-precision", "write-timeout"}
     _known("fluentd", options, _ATTRIBUTES | {f"fluentd-{name}" for name in own}, _UNKNOWN)
     if text := options.get("fluentd-address", ""):
         _fluentd_address(text)
@@ -168,7 +168,9 @@ def _fluentd(options: Options) -> None:
         values.size(given["buffer-limit"])
     if "max-retries" in given:
         values.unsigned(given["max-retries"])
-    for name in ("async", "request-ack", "sub-second-precision"):
+    if "async" in given and "async-connect" in given:
+        raise InvalidArgument("conflicting options: cannot specify both 'fluentd-async' and 'fluentd-async-connect'")
+    for name in ("async", "async-connect", "request-ack", "sub-second-precision"):
         values.truth(given.get(name, "false"))
     for name in ("retry-wait", "write-timeout"):
         values.span(given.get(name, "0s"))

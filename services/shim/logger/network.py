@@ -7,7 +7,7 @@ from typing import Final
 
 from protos.streams.v1 import streams_pb2
 from services.shim.logger.feeder import Target, serve
-from services.shim.logger.options import buffer, truth
+from services.shim.logger.options import ASYNC, buffer, truth
 from services.shim.logger.sink import Limit, Reaper, Sink
 from services.shim.loop import Loop
 
@@ -33,7 +33,7 @@ def open_sink(loop: Loop, reaper: Reaper, config: streams_pb2.Config) -> Sink | 
 def limit(config: streams_pb2.Config) -> Limit:
     options = config.log_options
     size = buffer(options.get("mode", ""), options.get("max-buffer-size", ""))
-    if size < 0 and config.log_driver == "fluentd" and truth("fluentd-async", options.get("fluentd-async") or "false"):
+    if size < 0 and config.log_driver == "fluentd" and any(truth(name, options.get(name) or "false") for name in ASYNC):
         return Limit(_ASYNC_SIZE, _events(options.get("fluentd-buffer-limit", "")))
     return Limit(size)
 

@@ -10,6 +10,8 @@ from protos.errdefs import InvalidArgument
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?(i?[bB])?")
 _POWERS: Final = "kmgtp"
 _BUFFER: Final = 1 << 20
+ASYNC: Final = ("fluentd-async", "fluentd-async-connect")
+"""The option's present name and its former one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Sink:
         self._closed: Future[None] = Future()
         self._near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._near.setblocking(False)
+        self._near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * packet.LIMIT)
         self._loop.add_reader(self._near.fileno(), self._hear)
         self._child = self._start(first=True)
 

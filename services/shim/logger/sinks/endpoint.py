@@ -153,14 +153,26 @@ class Endpoint:
 
     def _over(self) -> bool:
         """The other side has closed: what is sent now would vanish without an error."""
-        if self._socket is None or self.datagrams or self._secure is not None:
+        if self._socket is None or self.datagrams:
             return False
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            if self._secure is None:
+                return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._secured_over(self._socket)
         except BlockingIOError:
             return False
         except OSError:
             return True
+
+    def _secured_over(self, sock: socket.socket) -> bool:
+        """TLS has no peeking; nothing but an end is expected of the other side here."""
+        sock.settimeout(0)
+        try:
+            return sock.recv(1) == b""
+        except OSError as error:
+            return type(error).__name__ != "SSLWantReadError"  # not imported for its name
+        finally:
+            sock.settimeout(self.write_seconds)
 
     def receive(self, number: int) -> bytes:
         """Some bytes of an answer; OSError at its end."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgpack
 
-from services.shim.logger.options import truth
+from services.shim.logger.options import ASYNC, truth
 from services.shim.logger.packet import Entry
 from services.shim.logger.sinks.address import parse
 from services.shim.logger.sinks.endpoint import Address, Endpoint, Patience
@@ -37,7 +37,7 @@ class Fluentd:
         self._tag, self._fields = tag, dict(fields)
         self._fine = _chosen(options, "fluentd-sub-second-precision")
         self._ask = _chosen(options, "fluentd-request-ack")
-        self._asynchronous = _chosen(options, "fluentd-async")
+        self._asynchronous = any(_chosen(options, name) for name in ASYNC)
         self._acknowledged = msgpack.Unpacker()
 
     def open(self) -> None:

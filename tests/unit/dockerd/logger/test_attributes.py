@@ -49,7 +49,11 @@ def test_a_bad_pattern_is_refused() -> None:
 
 
 def test_tags_are_ids_by_default() -> None:
-    assert attributes.tag(box("syslog")) == "a" * 12
+    assert attributes.apart(box("syslog")) == "a" * 12
+
+
+def test_who_has_no_place_for_a_tag_needs_none() -> None:
+    assert attributes.apart(box("none", tag="{{.Colour}}")) == ""
 
 
 def test_journal_fields_have_their_alphabet() -> None:

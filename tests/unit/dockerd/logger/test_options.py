@@ -65,6 +65,7 @@ def test_known_options_pass() -> None:
         ("fluentd", {"fluentd_address": "http://h"}, "invalid fluentd-address (http://h): unsupported scheme: 'http'"),
         ("fluentd", {"fluentd_address": "unix://"}, "invalid fluentd-address (unix://): path is empty"),
         ("fluentd", {"fluentd_async": "x"}, 'strconv.ParseBool: parsing "x": invalid syntax'),
+        ("fluentd", {"fluentd_async": "1", "fluentd_async_connect": "1"}, "conflicting options: cannot specify both"),
         ("fluentd", {"fluentd_retry_wait": "x"}, 'time: invalid duration "x"'),
         ("fluentd", {"fluentd_max_retries": "-1"}, 'strconv.ParseUint: parsing "-1": invalid syntax'),
         ("fluentd", {"fluentd_async_reconnect_interval": "1m"}, "must be between 100ms and 10s"),
