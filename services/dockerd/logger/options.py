@@ -158,8 +158,8 @@ def _gelf_address(text: str) -> str:
 
 
 def _fluentd(options: Options) -> None:
-    own = {"address", "async", "async-connect", "async-reconnect-interval", "buffer-limit", "max-retries", "request-ack",
-           "retry-wait", "sub-second-precision", "write-timeout"}
+    own = {"address", "async", "async-connect", "async-reconnect-interval", "buffer-limit", "max-retries",
+           "request-ack", "retry-wait", "sub-second-precision", "write-timeout"}
     _known("fluentd", options, _ATTRIBUTES | {f"fluentd-{name}" for name in own}, _UNKNOWN)
     if text := options.get("fluentd-address", ""):
         _fluentd_address(text)

@@ -1,16 +1,17 @@
-"""The part of Go's templates that log tags use: fields, maps, `index`, `printf` and the like, pipes. Pure.
+"""The part of Go's templates that log tags use: fields, maps, `index` and other functions, pipes, `if`, `with`. Pure.
 
-Not there: `if`, `range`, `with` and variables, which are refused by name.
+Not there: `range`, `define` and variables, which are refused by name.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
 
-_ACTION: Final = re.compile(r"(\s*)\{\{(-\s)?(.*?)(\s-)?\}\}(\s*)", re.DOTALL)
+_ACTION: Final = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
 _COMMENT: Final = re.compile(r"\s*/\*.*?\*/\s*", re.DOTALL)
 _TOKEN: Final = re.compile(
     r'\s+|(?P<text>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<number>-?\d+)|(?P<field>(?:\.\w+)+|\.)|(?P<name>\w+)|(?P<mark>[|()])'
@@ -20,23 +21,89 @@ _Token = tuple[str, str]
 
 def expand(name: str, template: str, data: Mapping[str, Any]) -> str:
     """InvalidArgument for what the template does not mean."""
-    def replace(match: re.Match[str]) -> str:
-        before, left, action, right, after = match.groups()
-        value = "" if _COMMENT.fullmatch(action) else _show(_evaluate(name, template, action, data))
-        return ("" if left else before) + value + ("" if right else after)
-
-    return _ACTION.sub(replace, template)
-
-
-def _evaluate(name: str, template: str, action: str, data: Mapping[str, Any]) -> Any:
+    parts = _parts(template)
     try:
-        tokens = _tokens(action)
+        text, _, stop = _block(parts, 0, data, live=True)
+        if stop:
+            raise ValueError(f"unexpected {{{{{stop}}}}}")
+    except _Problem as problem:
+        raise InvalidArgument(f"template: {name}:{problem.line}: {problem}") from problem
+    except ValueError as error:
+        raise InvalidArgument(f"template: {name}:1: {error}") from error
+    return text
+
+
+class _Problem(ValueError):
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    text: str
+    line: int
+
+
+def _parts(template: str) -> list[str | _Action]:
+    """Text and actions by turns; a marker takes the white space beside it away."""
+    parts: list[str | _Action] = []
+    place, trim = 0, False
+    for match in _ACTION.finditer(template):
+        text = template[place : match.start()]
+        text = text.lstrip() if trim else text
+        parts.append(text.rstrip() if match[1] else text)
+        parts.append(_Action(match[2].strip(), template.count("\n", 0, match.start()) + 1))
+        place, trim = match.end(), bool(match[3])
+    parts.append(template[place:].lstrip() if trim else template[place:])
+    return parts
+
+
+def _block(parts: list[str | _Action], place: int, data: Any, live: bool) -> tuple[str, int, str]:
+    """What stands up to an `end` or `else`: its text, the place behind it, and that word with what follows it."""
+    text: list[str] = []
+    while place < len(parts):
+        part = parts[place]
+        place += 1
+        if isinstance(part, str):
+            text.append(part)
+            continue
+        word = part.text.partition(" ")[0]
+        if word in ("end", "else"):
+            return "".join(text) if live else "", place, part.text
+        if word in ("if", "with"):
+            chosen, place = _choice(parts, place, part, data, live)
+            text.append(chosen)
+        elif live and not _COMMENT.fullmatch(part.text):
+            text.append(_show(_evaluate(part, part.text, data)))
+    return "".join(text) if live else "", place, ""
+
+
+def _choice(parts: list[str | _Action], place: int, action: _Action, data: Any, live: bool) -> tuple[str, int]:
+    word, _, condition = action.text.partition(" ")
+    value = _evaluate(action, condition, data) if live else None
+    taken = live and bool(value)
+    text, place, stop = _block(parts, place, value if taken and word == "with" else data, taken)
+    while stop.startswith("else"):
+        follows = stop.removeprefix("else").strip()
+        if follows.startswith(("if ", "with ")):
+            other, place = _choice(parts, place, _Action(follows, action.line), data, live and not taken)
+            return text + other, place
+        other, place, stop = _block(parts, place, data, live and not taken)
+        text += other
+    if stop != "end":
+        raise _Problem(action.line, "unexpected EOF")
+    return text, place
+
+
+def _evaluate(action: _Action, expression: str, data: Any) -> Any:
+    try:
+        tokens = _tokens(expression)
         value = _pipe(tokens, data)
         if tokens:
             raise ValueError(f"unexpected {tokens[0][1]!r} in operand")
     except (ValueError, TypeError, LookupError) as error:
-        line = template[: template.find(action)].count("\n") + 1
-        raise InvalidArgument(f"template: {name}:{line}: {error}") from error
+        raise _Problem(action.line, str(error)) from error
     return value
 
 
@@ -53,7 +120,7 @@ def _tokens(action: str) -> list[_Token]:
     return tokens
 
 
-def _pipe(tokens: list[_Token], data: Mapping[str, Any]) -> Any:
+def _pipe(tokens: list[_Token], data: Any) -> Any:
     value = _command(tokens, data, ())
     while tokens and tokens[0] == ("mark", "|"):
         tokens.pop(0)
@@ -61,7 +128,7 @@ def _pipe(tokens: list[_Token], data: Mapping[str, Any]) -> Any:
     return value
 
 
-def _command(tokens: list[_Token], data: Mapping[str, Any], piped: Sequence[Any]) -> Any:
+def _command(tokens: list[_Token], data: Any, piped: Sequence[Any]) -> Any:
     if not tokens:
         raise ValueError("missing value for command")
     if tokens[0][0] != "name" or tokens[0][1] in _WORDS:
@@ -75,7 +142,7 @@ def _command(tokens: list[_Token], data: Mapping[str, Any], piped: Sequence[Any]
     return _FUNCTIONS[function](*arguments, *piped)
 
 
-def _operand(tokens: list[_Token], data: Mapping[str, Any]) -> Any:
+def _operand(tokens: list[_Token], data: Any) -> Any:
     kind, text = tokens.pop(0)
     if kind == "text":
         return text[1:-1] if text[0] == "`" else json.loads(text)
@@ -93,7 +160,7 @@ def _operand(tokens: list[_Token], data: Mapping[str, Any]) -> Any:
     raise ValueError(f"unexpected {text!r} in operand")
 
 
-def _field(text: str, data: Mapping[str, Any]) -> Any:
+def _field(text: str, data: Any) -> Any:
     value: Any = data
     for depth, part in enumerate(text.split(".")[1:]):
         if not part:
@@ -129,6 +196,11 @@ def _printf(form: str, *values: Any) -> str:
     )
 
 
+def _first(wanted: bool) -> Callable[..., Any]:
+    """Go's `or` and `and`: the first argument that decides, else the last."""
+    return lambda *values: next((each for each in values if bool(each) is wanted), values[-1])
+
+
 def _pad(text: str, before: int, after: int) -> str:
     return " " * before + text + " " * after if text else text
 
@@ -139,6 +211,11 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "printf": _printf,
     "print": lambda *values: "".join(map(_show, values)),
     "len": len,
+    "eq": lambda value, *others: value in others,
+    "ne": lambda value, other: value != other,
+    "not": lambda value: not value,
+    "and": _first(False),
+    "or": _first(True),
     "json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
     "split": lambda text, separator: text.split(separator),
     "join": lambda parts, separator: separator.join(parts),
