@@ -127,6 +127,10 @@ class Config:
     bip: str = ""
     fixed_cidr: str = ""
     default_gateway: str = ""
+    ipv6: bool = False
+    bip6: str = ""
+    fixed_cidr_v6: str = ""
+    default_gateway_v6: str = ""
     default_address_pools: tuple[tuple[str, int], ...] = ()
     dns: tuple[str, ...] = ()
     dns_opts: tuple[str, ...] = ()
@@ -134,10 +138,18 @@ class Config:
     icc: bool = True
     ip: str = ""
     ip_forward: bool = True
+    ip_forward_no_drop: bool = False
     ip_masq: bool = True
     iptables: bool = True
+    ip6tables: bool = True
     mtu: int = 0
-    host_gateway_ip: str = ""
+    allow_direct_routing: bool = False
+    bridge_accept_fwmark: str = ""
+    default_network_opts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Driver to options of the user's own networks."""
+    firewall_backend: str = ""
+    """"" is iptables, the only one there is."""
+    host_gateway_ips: tuple[str, ...] = ()
     userland_proxy: bool = True
     userland_proxy_path: str = ""
 

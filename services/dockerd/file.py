@@ -21,6 +21,9 @@ GROUPS: Final = frozenset(key.partition(".")[0] for key in _KEYS if "." in key)
 IGNORED: Final = frozenset(("builder", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"))
 """Keys of Docker's without a flag, which ask for nothing that is here."""
 
+SINGLE: Final = {"host-gateway-ip": "host-gateway-ips"}
+"""Keys for one value, and those for several that have replaced them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -36,6 +39,7 @@ def read(data: bytes) -> dict[str, Entry]:
     document = _parse(text)
     lines = _lines(text)
     entries = {key: Entry(value, lines[key]) for key, value in _flat(document, lines)}
+    _listed(entries)
     if unknown := [key for key in entries if key not in _KEYS | IGNORED]:
         where = ", ".join(str(entries[key].line) for key in unknown)
         raise InvalidArgument(
@@ -43,6 +47,17 @@ def read(data: bytes) -> dict[str, Entry]:
             f" (line{'s' if len(unknown) > 1 else ''} {where})"
         )
     return {key: entry for key, entry in entries.items() if entry.value is not None}
+
+
+def _listed(entries: dict[str, Entry]) -> None:
+    """Keys that took one value when they were young."""
+    for old, new in SINGLE.items():
+        if old not in entries:
+            continue
+        entry = entries.pop(old)
+        if new in entries:
+            raise InvalidArgument(f"line {entry.line}: {old} stands in the file beside {new}, which has replaced it")
+        entries[new] = Entry(entry.value if entry.value in (None, "") else [entry.value], entry.line)
 
 
 def _decode(data: bytes) -> str:

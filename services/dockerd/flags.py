@@ -96,7 +96,9 @@ def _keep(found: dict[str, Any], flag: Flag, text: str) -> None:
         if flag.read is runtime and value[0] in found.get(flag.name, ()):
             problem = f"runtime '{value[0]}' was already defined"
             raise usage(f'invalid argument "{text}" for "{flag.shown}" flag: {problem}')
-        found.setdefault(flag.name, {}).update([value])
+        key, each = value
+        kept = found.setdefault(flag.name, {})
+        kept[key] = kept.get(key, {}) | each if isinstance(each, dict) else each
     elif flag.many:
         found.setdefault(flag.name, []).append(value)
     else:
@@ -229,6 +231,27 @@ def pool(text: str) -> tuple[str, int]:
         return str(ipaddress.ip_network(fields["base"], strict=False)), int(fields["size"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"invalid address pool {text}: {error}") from None
+
+
+def network_opt(text: str) -> tuple[str, dict[str, str]]:
+    """`bridge=com.docker.network.driver.mtu=1400` as a pair of driver and its options."""
+    driver, _, rest = text.partition("=")
+    option, equals, value = rest.partition("=")
+    if not driver or not option or not equals:
+        raise ValueError("invalid key value pair format in driver options")
+    return driver, {option: value}
+
+
+def fwmark(text: str) -> str:
+    """`mark` or `mark/mask`, as iptables-save spells it."""
+    mark, slash, mask = text.partition("/")
+    try:
+        numbers = [int(each, 0) for each in ((mark, mask) if slash else (mark,))]
+    except ValueError:
+        raise ValueError(f"invalid firewall mark {text!r}: want MARK or MARK/MASK, of 32 bits each") from None
+    if not all(0 <= each < 1 << 32 for each in numbers):
+        raise ValueError(f"invalid firewall mark {text!r}: out of range")
+    return "/".join(hex(each) for each in (numbers[:1] if numbers[1:] == [0xFFFFFFFF] else numbers))
 
 
 def runtime(text: str) -> tuple[str, dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.cluster import settings
 from services.dockerd.logger import options as logs
+from services.dockerd.network.drivers import default
 from services.dockerd.web.context import NEWEST, OLDEST, Version
 
 if TYPE_CHECKING:
@@ -153,11 +155,28 @@ def endpoint(address: str) -> tuple[str, int]:
 def _network(config: "Config") -> None:
     if config.bridge and config.bip:
         raise InvalidArgument("You specified -b & --bip, mutually exclusive options. Please specify only one")
+    if config.bridge and config.bip6:
+        raise InvalidArgument("You specified -b & --bip6, mutually exclusive options. Please specify only one")
+    if config.firewall_backend not in ("", "iptables"):
+        raise InvalidArgument(_backend(config.firewall_backend))
+    for version in (4, 6):
+        if sum(ip_address(each).version == version for each in config.host_gateway_ips) > 1:
+            raise InvalidArgument(f"only one IPv{version} host gateway IP address can be specified")
+    default.check(config.network)
     if not config.iptables and not config.icc:
         raise InvalidArgument(
             "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. "
             "Please set --icc or --iptables to true"
         )
+
+
+def _backend(name: str) -> str:
+    if name != "nftables":
+        return f'invalid firewall-backend "{name}"; use "iptables"'
+    return (
+        "firewall-backend nftables is not supported: rules are made by iptables, whose variant iptables-nft brings "
+        "them into nf_tables as well"
+    )
 
 
 def _socket_length(config: "Config") -> None:

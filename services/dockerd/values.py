@@ -40,6 +40,8 @@ def _pair(flag: Flag, key: str, value: Any) -> tuple[str, Any]:
         return _runtime(key, value)
     if flag.read is flags.feature:
         return key, _typed(value, bool, key)
+    if flag.read is flags.network_opt:
+        return key, {name: _typed(each, str, f"{key}.{name}") for name, each in _typed(value, dict, key).items()}
     return key, _typed(value, str, key)
 
 

@@ -25,6 +25,10 @@ def run(arguments: tuple[str, ...], given: str = "", package: str = "iptables") 
     return output.stdout
 
 
+def there(program: str) -> bool:
+    return shutil.which(program, path=SEARCH) is not None
+
+
 def hear(arguments: tuple[str, ...]) -> Output:
     """What a program says, however it ends."""
     return _run(arguments, "", arguments[0])

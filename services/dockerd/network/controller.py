@@ -8,29 +8,32 @@ Start and stop of the whole are in life.py, the user's own networks in custom.py
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from protos.errdefs import Conflict, EngineError, InvalidArgument
 from services.dockerd.metrics import meter
 from services.dockerd.network import files, life, neighbours, netns, views
+from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint, link_name
 from services.dockerd.network.firewall import rules
-from services.dockerd.network.firewall.iptables import Firewall
-from services.dockerd.network.forwarding import Forwarding
+from services.dockerd.network.firewall.firewall import Firewall
+from services.dockerd.network.forwarding import SWITCHES, Forwarding
 from services.dockerd.network.hosts import Record
-from services.dockerd.network.ipam import mac_address
-from services.dockerd.network.networks import Network, Networks
+from services.dockerd.network.ipam import Address, mac_address
+from services.dockerd.network.networks import OPTION, Network, Networks
 from services.dockerd.network.publisher import Publisher
 from services.dockerd.network.request import Request, Target, default_gateway_first, mode_of, targets
 from services.dockerd.network.sandbox import Records, Sandbox
 from services.dockerd.network.threads import Threads
+from services.dockerd.schema.container import EndpointSettings
 
 __all__ = ["Controller", "Notify", "Request"]
 
@@ -40,6 +43,8 @@ T = TypeVar("T")
 Notify = Callable[[str, str, dict[str, str]], None]
 """Told of `connect`, `disconnect`, `create`, `destroy` of a network: action, network id, attributes of the event."""
 
+NO_RAW: Final = os.environ.get("DOCKER_INSECURE_NO_IPTABLES_RAW") == "1"
+"""Docker's way out for a kernel without the table raw: direct routing is not refused."""
 LINK_GONE: Final = 1.0
 """Seconds a veth pair has to vanish with its namespace before it is deleted by name."""
 
@@ -55,8 +60,11 @@ class Controller:
         self.sandboxes: dict[str, Sandbox] = {}
         self.requests: dict[str, Request] = {}
         self._threads = Threads()
-        self.firewall = Firewall(config.iptables, self._threads)
-        self.forwarding = Forwarding(config.exec_root / "network" / "forwarding")
+        self.firewall = Firewall({4: config.iptables, 6: config.ip6tables}, self._threads)
+        marks = config.exec_root / "network"
+        self.forwarding = {
+            4: Forwarding(marks / "forwarding", SWITCHES[4]), 6: Forwarding(marks / "forwarding6", SWITCHES[6])
+        }
         self.publisher = Publisher(config, self.firewall, self._threads, self.spawn, self._proxy_died)
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,7 +138,8 @@ class Controller:
         if sandbox is None:
             await self.publisher.ended(container_id)
             return
-        found = [(end, self.rules_of(net)) for end in sandbox.endpoints if (net := self.network_of(end)) and net.subnet]
+        joined = [(end, self.network_of(end)) for end in sandbox.endpoints]
+        found = [(end, self.rules_of(network)) for end, network in joined if network and network.addressings]
         await self.publisher.unpublish(sandbox, found)
         for endpoint in sandbox.endpoints:
             neighbours.part(sandbox, endpoint, self.sandboxes.values())
@@ -179,52 +188,67 @@ class Controller:
             await asyncio.wait(self._tasks)
 
     def rules_of(self, network: Network) -> rules.Bridge:
-        assert network.subnet
+        bind_ip = network.options.get(f"{OPTION}host_binding_ipv4", "")
         return rules.Bridge(
             network.link,
-            network.subnet,
+            tuple(each.subnet for each in network.addressings),
             masquerade=network.flag("enable_ip_masquerade", True),
             icc=network.flag("enable_icc", True),
             internal=network.internal,
             proxied=self.config.userland_proxy,
+            direct=self.config.allow_direct_routing or NO_RAW,
+            mark=self.config.bridge_accept_fwmark,
+            bind_ip="" if bind_ip == "0.0.0.0" else bind_ip,
         )
 
     def network_of(self, endpoint: Endpoint) -> Network | None:
         return self.networks.by_id(endpoint.network_id)
 
     def gateway_endpoint(self, sandbox: Sandbox) -> Endpoint | None:
-        """The endpoint that has the default route and the published ports."""
+        """The endpoint that has the published ports: that of IPv4's default route, or else of IPv6's."""
+        return self._way_out(sandbox, 4) or self._way_out(sandbox, 6)
+
+    def routes(self, sandbox: Sandbox, endpoint: Endpoint) -> list[int]:
+        """The families whose default route is by this endpoint."""
+        return [version for version in (4, 6) if self._way_out(sandbox, version) is endpoint]
+
+    def _way_out(self, sandbox: Sandbox, version: int) -> Endpoint | None:
         found = [(network, each.asked) for each in sandbox.endpoints if (network := self.network_of(each))]
-        chosen = default_gateway_first(found)
+        chosen = default_gateway_first(found, version)
         return next((each for each in sandbox.endpoints if chosen and each.network_id == chosen.id), None)
 
     def new_endpoint(self, request: Request, target: Target, number: int) -> Endpoint:
         """An endpoint with an address, not yet in the kernel."""
         network, asked = target
         endpoint = Endpoint(secrets.token_hex(32), network.id, asked, names=neighbours.names_of(request, target))
-        if network.pool is None or network.subnet is None:
+        if not network.addressings:
             return endpoint
-        wanted = asked.IPAMConfig.IPv4Address if asked.IPAMConfig else None
-        endpoint.address = _reserve_address(network, wanted) if wanted else network.pool.allocate()
-        endpoint.prefix = network.subnet.prefixlen
-        endpoint.gateway = None if network.internal else network.exit
-        mac = asked.MacAddress or ("" if number else request.mac_address) or mac_address(endpoint.address)
+        try:
+            for each in network.addressings:
+                address = _address(each, asked)
+                endpoint.place(address, each.subnet.prefixlen, None if network.internal else each.exit)
+        except EngineError:
+            self.forget(endpoint)
+            raise
+        mac = asked.MacAddress or ("" if number else request.mac_address) or mac_address(endpoint.places[0].address)
         endpoint.mac = mac.lower()
         endpoint.link = link_name(request.container_id, network.id)
         endpoint.interface = f"eth{number}"
         return endpoint
 
     def forget(self, endpoint: Endpoint) -> None:
-        """Give an address back."""
+        """Give its addresses back."""
         network = self.network_of(endpoint)
-        if network and network.pool and endpoint.address:
-            network.pool.free(endpoint.address)
+        for address, _, _ in endpoint.places if network else ():
+            addressing = network.of(address.version) if network else None
+            if addressing and addressing.pool:
+                addressing.pool.free(address)
 
-    def plug(self, sandbox: Sandbox, endpoint: Endpoint, *, default_route: bool) -> None:
+    def plug(self, sandbox: Sandbox, endpoint: Endpoint, routes: Collection[int]) -> None:
         """In a thread: join the namespace to the endpoint's network."""
         if network := self.network_of(endpoint):
             path = Path(sandbox.netns_path)
-            bridge.plug(path, network, endpoint, hairpin=not self.config.userland_proxy, default_route=default_route)
+            bridge.plug(path, network, endpoint, hairpin=not self.config.userland_proxy, routes=routes)
 
     async def drop_link(self, endpoint: Endpoint) -> None:
         """Until the link is gone. With its namespace it goes by itself, which is cheaper than to delete it."""
@@ -271,7 +295,8 @@ class Controller:
     def _make(self, sandbox: Sandbox, request: Request, links: list[Record]) -> None:
         """In a thread: the namespace and the files."""
         default = self.networks.get("bridge")
-        files.write(sandbox, request, self.config, str(default.gateway or ""), links)
+        gateways = [str(each.gateway) for each in default.addressings]
+        files.write(sandbox, request, self.config, gateways, links)
         if sandbox.netns_path:
             path = Path(sandbox.netns_path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -279,9 +304,8 @@ class Controller:
             netns.create(path, bridge.loopback_up)
 
     def _plug(self, sandbox: Sandbox) -> None:
-        first = self.gateway_endpoint(sandbox)
         for endpoint in sandbox.endpoints:
-            self.plug(sandbox, endpoint, default_route=endpoint is first)
+            self.plug(sandbox, endpoint, self.routes(sandbox, endpoint))
 
     # background
 
@@ -313,13 +337,18 @@ class Controller:
             await self.publisher.revive(sandbox, endpoint, self.rules_of(network))
 
 
-def _reserve_address(network: Network, text: str) -> IPv4Address:
-    assert network.pool
+def _address(addressing: Addressing, asked: EndpointSettings) -> Address:
+    """A family's address: the one that is asked for, or any."""
+    assert addressing.pool
+    name = f"IPv{addressing.version}Address"
+    text = getattr(asked.IPAMConfig, name) if asked.IPAMConfig else None
+    if not text:
+        return addressing.pool.allocate()
     try:
-        address = IPv4Address(text)
+        address = ip_address(text)
     except ValueError:
-        raise InvalidArgument(f"invalid IPv4 address: {text}") from None
-    network.pool.reserve(address)
+        raise InvalidArgument(f"invalid IPv{addressing.version} address: {text}") from None
+    addressing.pool.reserve(address)
     return address
 
 

@@ -1,27 +1,29 @@
 """The user's own networks: made and removed, and running containers joined to them and taken off."""
 
 from collections.abc import Collection, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_network
 
-from protos.errdefs import InvalidArgument, NotFound, PermissionDenied, Unimplemented
+from protos.errdefs import InvalidArgument, NotFound, PermissionDenied
 from services.dockerd.filters import Filters
-from services.dockerd.network import ipam, neighbours, netlink
+from services.dockerd.network import life, neighbours, netlink, plan
 from services.dockerd.network.controller import Controller
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.firewall import rules
-from services.dockerd.network.networks import PREDEFINED, Network
+from services.dockerd.network.ipam import Subnet
+from services.dockerd.network.networks import Network
 from services.dockerd.network.sandbox import Sandbox
 from services.dockerd.schema.container import EndpointSettings
-from services.dockerd.schema.network import IPAMConfig, NetworkCreate
+from services.dockerd.schema.network import NetworkCreate
 
 
 async def create(controller: Controller, asked: NetworkCreate) -> Network:
     """A new bridge network, ready for containers."""
-    network = _plan(controller, asked)
-    network.open_pool()
+    network = plan.plan(controller.config, asked, list(controller.networks), _routes(), bridge.host_identity())
+    network.open_pools()
     controller.networks.add(network)
     try:
+        await life.open_network(controller, network)
         await controller.in_thread(lambda: bridge.ensure(network, route_localnet=not controller.config.userland_proxy))
         await controller.firewall.add(rules.bridge(controller.rules_of(network)))
     except BaseException:
@@ -54,9 +56,9 @@ async def attach(controller: Controller, container_id: str, network: Network, as
     taken = {end.interface for end in sandbox.endpoints}
     number = next(each for each in range(len(taken) + 1) if f"eth{each}" not in taken)
     endpoint = controller.new_endpoint(request, (network, asked), number)
-    first = not any(end.gateway for end in sandbox.endpoints)
+    there = {place.address.version for end in sandbox.endpoints for place in end.places if place.gateway}
     try:
-        await controller.in_thread(lambda: controller.plug(sandbox, endpoint, default_route=first))
+        await controller.in_thread(lambda: controller.plug(sandbox, endpoint, {4, 6} - there))
     except BaseException:
         controller.forget(endpoint)
         raise
@@ -124,96 +126,10 @@ def members(controller: Controller, network: Network) -> Iterator[tuple[Sandbox,
                 yield sandbox, endpoint
 
 
-# the plan of a network
-
-
-def _plan(controller: Controller, asked: NetworkCreate) -> Network:
-    _check(asked)
-    config = _config(asked)
-    others = [each.subnet for each in controller.networks if each.subnet]
-    if config.Subnet:
-        subnet = _subnet(config.Subnet)
-        ipam.check_overlap(subnet, others)
-    else:
-        pools = controller.config.default_address_pools or ipam.DEFAULT_POOLS
-        subnet = ipam.choose(pools, [*others, *_routes()])
-    ip_range = _subnet(config.IPRange) if config.IPRange else None
-    if ip_range and not ip_range.subnet_of(subnet):
-        raise InvalidArgument(f"invalid ip-range {ip_range}: it is not within subnet {subnet}")
-    gateway = _address(config.Gateway) if config.Gateway else (ip_range or subnet)[1]
-    if gateway not in subnet:
-        raise InvalidArgument(f"invalid gateway {gateway}: it is not within subnet {subnet}")
-    for address in (config.AuxiliaryAddresses or {}).values():
-        _address(address)
-    return Network(
-        asked.Name,
-        "bridge",
-        subnet=subnet,
-        ip_range=ip_range,
-        gateway=gateway,
-        auxiliary=config.AuxiliaryAddresses or {},
-        ipam_driver=(asked.IPAM and asked.IPAM.Driver) or "default",
-        ipam_options=asked.IPAM.Options if asked.IPAM else None,
-        options=asked.Options or {},
-        labels=asked.Labels or {},
-        internal=asked.Internal,
-        attachable=asked.Attachable,
-    )
-
-
-def _check(asked: NetworkCreate) -> None:
-    if not asked.Name.strip():
-        raise InvalidArgument("network name cannot be empty")
-    if asked.Name in (*PREDEFINED, "default"):
-        raise PermissionDenied(f"operation is not permitted on predefined {asked.Name} network")
-    driver = asked.Driver or "bridge"
-    if driver in ("host", "null"):
-        raise PermissionDenied(f'only one instance of "{driver}" network is allowed')
-    if driver in ("overlay", "macvlan", "ipvlan"):
-        raise Unimplemented(f"networks of driver {driver} are not implemented yet: bridge is")
-    if driver not in ("bridge", "default"):
-        raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
-    if asked.EnableIPv6 or asked.EnableIPv4 is False:
-        raise Unimplemented("IPv6 inside networks is not implemented yet: create the network without it")
-    if asked.ConfigOnly or (asked.ConfigFrom and asked.ConfigFrom.Network) or asked.Ingress:
-        raise Unimplemented("networks of configuration only, or made from one, and ingress are not implemented yet")
-    mtu = (asked.Options or {}).get("com.docker.network.driver.mtu", "0")
-    if not mtu.isdigit():
-        raise InvalidArgument(f"invalid value for com.docker.network.driver.mtu: {mtu!r}")
-
-
-def _config(asked: NetworkCreate) -> IPAMConfig:
-    configs = (asked.IPAM and asked.IPAM.Config) or []
-    if asked.IPAM and asked.IPAM.Driver not in (None, "", "default"):
-        raise NotFound(f"could not find plugin {asked.IPAM.Driver} in v1 plugin registry: plugin not found")
-    if len(configs) > 1 or any(":" in (each.Subnet or "") for each in configs):
-        raise Unimplemented("networks of several subnets, or of IPv6, are not implemented yet")
-    config = configs[0] if configs else IPAMConfig()
-    if not config.Subnet and (config.IPRange or config.Gateway or config.AuxiliaryAddresses):
-        raise InvalidArgument("invalid network config: a gateway, range or address needs a subnet to be in")
-    return config
-
-
-def _subnet(text: str) -> IPv4Network:
-    try:
-        return IPv4Network(text)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid network config: invalid subnet {text}: {error}") from None
-
-
-def _address(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except ValueError:
-        raise InvalidArgument(f"invalid network config: invalid address {text}") from None
-
-
-def _routes() -> Iterator[IPv4Network]:
+def _routes() -> list[Subnet]:
     """Where the host goes already."""
     with netlink.Socket() as kernel:
-        for address, prefix in kernel.routes():
-            if isinstance(address, IPv4Address):
-                yield IPv4Network((int(address), prefix))
+        return [ip_network((address, prefix), strict=False) for address, prefix in kernel.routes()]
 
 
 def _tell(controller: Controller, action: str, network: Network) -> None:

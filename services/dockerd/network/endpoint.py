@@ -2,11 +2,20 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
-from typing import Any
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, NamedTuple
 
 from protos.binding import Binding
+from services.dockerd.network.ipam import Address
 from services.dockerd.schema.container import EndpointSettings
+
+
+class Place(NamedTuple):
+    """An endpoint's address in one family."""
+
+    address: Address
+    prefix: int
+    gateway: Address | None
 
 
 @dataclass(slots=True)
@@ -25,6 +34,38 @@ class Endpoint:
     names: list[str] = field(default_factory=list)
     """What other containers of the network may call it."""
     bindings: list[Binding] = field(default_factory=list)
+    address6: IPv6Address | None = None
+    prefix6: int = 0
+    gateway6: IPv6Address | None = None
+
+    @property
+    def places(self) -> list[Place]:
+        """Its addresses, IPv4 first."""
+        found = [(self.address, self.prefix, self.gateway), (self.address6, self.prefix6, self.gateway6)]
+        return [Place(address, prefix, gateway) for address, prefix, gateway in found if address]
+
+    def place(self, address: Address, prefix: int, gateway: Address | None) -> None:
+        """Give it an address."""
+        if isinstance(address, IPv4Address):
+            assert gateway is None or isinstance(gateway, IPv4Address)
+            self.address, self.prefix, self.gateway = address, prefix, gateway
+        else:
+            assert gateway is None or isinstance(gateway, IPv6Address)
+            self.address6, self.prefix6, self.gateway6 = address, prefix, gateway
+
+    def displace(self, address: Address) -> None:
+        """It has this address no more."""
+        if isinstance(address, IPv4Address):
+            self.address = None
+        else:
+            self.address6 = None
+
+    def address_of(self, version: int) -> Address | None:
+        return self.address if version == 4 else self.address6
+
+    @property
+    def addresses(self) -> list[str]:
+        return [str(each.address) for each in self.places]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -39,11 +80,15 @@ class Endpoint:
             "interface": self.interface,
             "names": self.names,
             "bindings": self.bindings,
+            "address6": str(self.address6 or ""),
+            "prefix6": self.prefix6,
+            "gateway6": str(self.gateway6 or ""),
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Endpoint":
         address, gateway = document["address"], document["gateway"]
+        address6, gateway6 = document.get("address6"), document.get("gateway6")
         return cls(
             **{
                 **document,
@@ -51,6 +96,8 @@ class Endpoint:
                 "address": IPv4Address(address) if address else None,
                 "gateway": IPv4Address(gateway) if gateway else None,
                 "bindings": [Binding(*each) for each in document["bindings"]],
+                "address6": IPv6Address(address6) if address6 else None,
+                "gateway6": IPv6Address(gateway6) if gateway6 else None,
             }
         )
 

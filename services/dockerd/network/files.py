@@ -13,7 +13,8 @@ HOSTS: Path = Path("/etc/hosts")
 
 
 def write(
-    sandbox: Sandbox, request: Request, config: NetworkConfig, gateway: str, links: Sequence[hosts.Record] = ()
+    sandbox: Sandbox, request: Request, config: NetworkConfig, gateways: Sequence[str],
+    links: Sequence[hosts.Record] = (),
 ) -> None:
     """All three, anew for each start; in place, since a bind mount holds the file, not its name."""
     host = request.host
@@ -21,14 +22,14 @@ def write(
     hostname = request.hostname or (socket.gethostname() if on_host else request.container_id[:12])
     full = f"{hostname}.{request.domainname}" if request.domainname and not on_host else hostname
     sandbox.hostname_path.write_text(full + "\n")
-    extra = [*hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ip or gateway), *links]
+    extra = [*hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ips or gateways), *links]
     if on_host:
         sandbox.hosts_path.write_text(_read(HOSTS) + hosts.render(extra))
     else:
         own = [
-            hosts.own_record(str(endpoint.address), hostname, request.domainname)
+            hosts.own_record(address, hostname, request.domainname)
             for endpoint in sandbox.endpoints
-            if endpoint.address
+            for address in endpoint.addresses
         ]
         sandbox.hosts_path.write_text(hosts.hosts([*extra, *own]))
     servers, search, options = (
@@ -40,8 +41,9 @@ def write(
         sandbox.resolv_conf_path.write_text(_read(hosts.HOST_FILE))
     else:
         upstream = _read(hosts.HOST_FILE) if on_host else hosts.upstream()
+        ipv6 = on_host or any(endpoint.address6 for endpoint in sandbox.endpoints)
         sandbox.resolv_conf_path.write_text(
-            hosts.resolv_conf(upstream, servers, search, options, loopback=on_host, ipv6=on_host)
+            hosts.resolv_conf(upstream, servers, search, options, loopback=on_host, ipv6=ipv6)
         )
 
 

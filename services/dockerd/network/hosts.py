@@ -43,16 +43,15 @@ def own_record(address: str, hostname: str, domainname: str, names: Sequence[str
     return Record(address, " ".join(dict.fromkeys([full, bare, *names])))
 
 
-def extra_records(extra: Sequence[str], gateway: str) -> list[Record]:
-    """HostConfig.ExtraHosts: `name:address`, where `host-gateway` is the host's address as containers see it."""
+def extra_records(extra: Sequence[str], gateways: Sequence[str]) -> list[Record]:
+    """HostConfig.ExtraHosts: `name:address`, where `host-gateway` is the host's addresses as containers see them."""
     records = []
     for each in extra:
         name, _, address = each.partition(":")
-        if address == HOST_GATEWAY:
-            if not gateway:
-                raise InvalidArgument(f"unable to derive the IP value for {HOST_GATEWAY}: no default bridge")
-            address = gateway
-        records.append(Record(check_address(address.strip("[]"), each), name))
+        if address == HOST_GATEWAY and not gateways:
+            raise InvalidArgument(f"unable to derive the IP value for {HOST_GATEWAY}: no default bridge")
+        addresses = gateways if address == HOST_GATEWAY else (address.strip("[]"),)
+        records += [Record(check_address(one, each), name) for one in addresses]
     return records
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,9 @@ async def stop(controller: "Controller", *, keep: bool) -> None:
     await controller.publisher.proxies.close()
     if keep:
         return
-    await controller.firewall.clear("ACCEPT" if controller.forwarding.restore() else "")
+    restored = [version for version, forwarding in controller.forwarding.items() if forwarding.restore()]
+    await controller.firewall.clear(
+        {} if controller.config.ip_forward_no_drop else dict.fromkeys(restored, "ACCEPT"))
     await controller.in_thread(lambda: _remove_bridges(controller))
     for name in ("netns", "network", "proxy"):
         try:
@@ -68,7 +70,7 @@ async def _warm_up(controller: "Controller") -> None:
 
 def bridges(controller: "Controller") -> list[Network]:
     """Networks that have a bridge."""
-    return [each for each in controller.networks if each.driver == "bridge" and each.subnet]
+    return [each for each in controller.networks if each.driver == "bridge" and each.addressings]
 
 
 # start
@@ -78,28 +80,20 @@ def _prepare(controller: "Controller") -> None:
     """In a thread: the default network's plan, and all bridges."""
     config = controller.config
     default = controller.networks.get("bridge")
-    default.subnet = None
+    default.v4 = default.v6 = None
     if config.bridge != "none":
         bridge.plan_default(default, config)
     for network in bridges(controller):
-        network.open_pool()
+        network.open_pools()
+        given = network.predefined and bool(config.bridge)
         try:
-            bridge.ensure(network, route_localnet=not config.userland_proxy)
+            bridge.ensure(network, route_localnet=not config.userland_proxy, given=given)
         except (EngineError, OSError) as error:
             if network.predefined:
                 raise
             log.error("network cannot be used network=%s error=%s", network.name, error)
-    if default.pool and config.default_gateway:
-        _use_gateway(default, config.default_gateway)
-
-
-def _use_gateway(network: Network, text: str) -> None:
-    """`--default-gateway`: containers go out by another host on the bridge."""
-    address = IPv4Address(text)
-    assert network.pool
-    if address not in network.pool:
-        network.pool.reserve(address)
-    network.other_exit = address
+    if default.addressings and not (config.icc and config.userland_proxy):
+        bridge.filter_bridges([each.version for each in default.addressings])
 
 
 async def _adopt(controller: "Controller", request: Request, sandbox: Sandbox, found: list[Found]) -> None:
@@ -121,14 +115,13 @@ async def _adopt(controller: "Controller", request: Request, sandbox: Sandbox, f
 
 async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found: list[Found]) -> None:
     network = controller.network_of(endpoint)
-    if network is None or network.pool is None or endpoint.address is None:
+    if network is None or not endpoint.places:
         return
-    if endpoint.address in network.pool.subnet and endpoint.address not in network.pool:
-        network.pool.reserve(endpoint.address)
+    _take_addresses(sandbox, endpoint, network)
     if not await controller.in_thread(lambda: bridge.is_plugged(network, endpoint)):
         log.warning("link of a running container made again container=%s", sandbox.container_id[:12])
-        first = controller.gateway_endpoint(sandbox) is endpoint
-        await controller.in_thread(lambda: controller.plug(sandbox, endpoint, default_route=first))
+        routes = controller.routes(sandbox, endpoint)
+        await controller.in_thread(lambda: controller.plug(sandbox, endpoint, routes))
     living = _claim(controller, sandbox, endpoint, found)
     if living and set(living) != set(endpoint.bindings):
         endpoint.bindings = living
@@ -136,6 +129,17 @@ async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: 
     net = controller.rules_of(network)
     controller.firewall.want(rules.ports(net, endpoint.bindings))
     await controller.publisher.forward_again(sandbox, endpoint, net, living)
+
+
+def _take_addresses(sandbox: Sandbox, endpoint: Endpoint, network: Network) -> None:
+    for address, _, _ in endpoint.places:
+        addressing = network.of(address.version)
+        if addressing is None or addressing.pool is None or address not in addressing.subnet:
+            log.warning(
+                "a running container has an address that its network has no more: restart it container=%s network=%s "
+                "address=%s", sandbox.container_id[:12], network.name, address)
+        elif address not in addressing.pool:
+            addressing.pool.reserve(address)
 
 
 def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found: list[Found]) -> list[Binding]:
@@ -153,13 +157,31 @@ def _claim(controller: "Controller", sandbox: Sandbox, endpoint: Endpoint, found
 async def _mend_rules(controller: "Controller") -> None:
     """Rules of everything that is wanted now, compared with those in the kernel."""
     nets = [controller.rules_of(network) for network in bridges(controller)]
-    forwards = bool(nets) and controller.config.ip_forward and controller.forwarding.enable()
-    controller.firewall.want(rules.base(controller.config.userland_proxy), front=True)
+    base = [rule for version in (4, *_versions(nets)) for rule in rules.base(controller.config.userland_proxy, version)]
+    controller.firewall.want(base, front=True)
     for net in nets:
         controller.firewall.want(rules.bridge(net))
-    names = [net.name for net in nets]
-    subnets = [str(net.subnet) for net in nets]
-    await controller.firewall.reconcile(lambda rule: is_bridge_rule(rule, names, subnets), "DROP" if forwards else "")
+    names = [bridge.DEFAULT_LINK, *(net.name for net in nets)]
+    subnets = [str(subnet) for net in nets for subnet in net.subnets]
+    await controller.firewall.reconcile(lambda rule: is_bridge_rule(rule, names, subnets), forward(controller, nets))
+
+
+async def open_network(controller: "Controller", network: Network) -> None:
+    """What all networks share, where this is the first one of its families."""
+    net = controller.rules_of(network)
+    base = [rule for version in _versions([net]) for rule in rules.base(controller.config.userland_proxy, version)]
+    await controller.firewall.open(base, forward(controller, [net]))
+
+
+def forward(controller: "Controller", nets: Iterable[rules.Bridge]) -> dict[int, str]:
+    """Have the host forward the families of these networks; what the policies of FORWARD are to be for that."""
+    config = controller.config
+    switched = [each for each in _versions(nets) if config.ip_forward and controller.forwarding[each].enable()]
+    return {} if config.ip_forward_no_drop else dict.fromkeys(switched, "DROP")
+
+
+def _versions(nets: Iterable[rules.Bridge]) -> list[int]:
+    return sorted({subnet.version for net in nets for subnet in net.subnets})
 
 
 def _discard(controller: "Controller", sandbox: Sandbox) -> None:
@@ -169,17 +191,19 @@ def _discard(controller: "Controller", sandbox: Sandbox) -> None:
         sandbox.netns_path = ""  # its owner's
     for endpoint in sandbox.endpoints:
         network = controller.network_of(endpoint)
-        if network and network.pool and endpoint.address and endpoint.address in network.pool.subnet:
-            if endpoint.address in network.pool:
-                endpoint.address = None  # another container's by now
-            else:
-                network.pool.reserve(endpoint.address)
+        for address, _, _ in endpoint.places:
+            addressing = network.of(address.version) if network else None
+            if addressing and addressing.pool and address in addressing.subnet:
+                if address in addressing.pool:
+                    endpoint.displace(address)  # another container's by now
+                else:
+                    addressing.pool.reserve(address)
     controller.leave(sandbox)
 
 
 async def _end_strays(controller: "Controller", found: Iterable[Found]) -> None:
     """Proxies nobody has claimed. A foreign one is ours only if it leads into one of our networks."""
-    subnets = [network.subnet for network in bridges(controller) if network.subnet]
+    subnets = [each.subnet for network in bridges(controller) for each in network.addressings]
     for each in found:
         addresses = {ip_address(binding.container_ip) for binding in each.bindings}
         inside = all(any(address in subnet for subnet in subnets) for address in addresses)

@@ -26,10 +26,10 @@ def links_of(request: Request, others: Sequence[Sandbox]) -> list[Record]:
         name, _, alias = link.partition(":")
         name, alias = name.lstrip("/"), alias.rpartition("/")[2] or name.lstrip("/")
         other = by_name.get(name)
-        address = next((end.address for end in other.endpoints if end.address), None) if other else None
-        if other is None or address is None:
+        addresses = [address for end in other.endpoints for address in end.addresses] if other else []
+        if other is None or not addresses:
             raise Conflict(f"Cannot link to a non running container: /{name} AS /{request.name}/{alias}")
-        records.append(Record(str(address), f"{alias} {other.container_id[:12]} {other.name}"))
+        records += [Record(each, f"{alias} {other.container_id[:12]} {other.name}") for each in addresses]
     return records
 
 
@@ -38,8 +38,8 @@ def meet(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox]) -> Non
     if not endpoint.names:
         return
     for other, end in _on_network(sandbox, endpoint, others):
-        files.add_records(other.hosts_path, [_record(endpoint)])
-        files.add_records(sandbox.hosts_path, [_record(end)])
+        files.add_records(other.hosts_path, _records(endpoint))
+        files.add_records(sandbox.hosts_path, _records(end))
 
 
 def part(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox], *, both: bool = False) -> None:
@@ -47,9 +47,9 @@ def part(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox], *, bot
     if not endpoint.names:
         return
     for other, end in _on_network(sandbox, endpoint, others):
-        files.remove_records(other.hosts_path, [str(endpoint.address)])
+        files.remove_records(other.hosts_path, endpoint.addresses)
         if both:
-            files.remove_records(sandbox.hosts_path, [str(end.address)])
+            files.remove_records(sandbox.hosts_path, end.addresses)
 
 
 def _on_network(
@@ -58,9 +58,9 @@ def _on_network(
     for other in others:
         if other is not sandbox and other.connected:
             for end in other.endpoints:
-                if end.network_id == endpoint.network_id and end.address:
+                if end.network_id == endpoint.network_id and end.places:
                     yield other, end
 
 
-def _record(endpoint: Endpoint) -> Record:
-    return Record(str(endpoint.address), " ".join(endpoint.names))
+def _records(endpoint: Endpoint) -> list[Record]:
+    return [Record(address, " ".join(endpoint.names)) for address in endpoint.addresses]

@@ -22,7 +22,7 @@ NLMSGERR_ATTR_MSG = 1
 NETLINK_EXT_ACK = 11
 SOL_NETLINK = 270
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 
@@ -138,7 +138,7 @@ def set_mtu(index: int, mtu: int) -> Message:
 def set_hairpin(index: int) -> Message:
     """Let a bridge port send a frame back where it came from."""
     body = _LINK.pack(socket.AF_BRIDGE, 0, index, 0, 0) + nested(IFLA_PROTINFO, attribute(IFLA_BRPORT_MODE, b"\1"))
-    return Message(f"set hairpin of link {index}", RTM_NEWLINK, 0, body)
+    return Message(f"set hairpin of link {index}", RTM_SETLINK, 0, body)
 
 
 def delete_link(name: str) -> Message:

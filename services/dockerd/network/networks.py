@@ -8,12 +8,11 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
 from protos.errdefs import Conflict, InvalidArgument, NotFound
-from services.dockerd.network.ipam import Pool
+from services.dockerd.network.addressing import Addressing
 
 log = logging.getLogger("network")
 
@@ -30,29 +29,26 @@ class Network:
     driver: str
     id: str = field(default_factory=lambda: secrets.token_hex(32))
     created: int = field(default_factory=time.time_ns)
-    subnet: IPv4Network | None = None
-    ip_range: IPv4Network | None = None
-    gateway: IPv4Address | None = None
-    auxiliary: dict[str, str] = field(default_factory=dict)
+    v4: Addressing | None = None
+    v6: Addressing | None = None
     ipam_driver: str = "default"
     ipam_options: dict[str, str] | None = None
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     internal: bool = False
     attachable: bool = False
-    other_exit: IPv4Address | None = None
-    """Where containers go out instead of by the gateway; not kept, since a flag says it."""
-    pool: Pool | None = None
-    """Addresses in use; not kept, but rebuilt from endpoints."""
 
     @property
     def predefined(self) -> bool:
         return self.name in PREDEFINED
 
     @property
-    def exit(self) -> IPv4Address | None:
-        """The default route of its containers."""
-        return self.other_exit or self.gateway
+    def addressings(self) -> list[Addressing]:
+        """Of the families it has, IPv4 first."""
+        return [each for each in (self.v4, self.v6) if each]
+
+    def of(self, version: int) -> Addressing | None:
+        return self.v4 if version == 4 else self.v6
 
     @property
     def link(self) -> str:
@@ -64,32 +60,28 @@ class Network:
         value = self.options.get(OPTION + name)
         return default if value is None else value.lower() in ("1", "t", "true", "yes", "on")
 
-    def open_pool(self) -> None:
-        """Begin to count addresses: the gateway's and the auxiliary ones are taken."""
-        if self.subnet and self.gateway:
-            self.pool = Pool(self.subnet, self.ip_range, f"{self.name} ({self.id[:12]})")
-            self.pool.reserve(self.gateway)
-            for address in self.auxiliary.values():
-                self.pool.reserve(IPv4Address(address))
+    def open_pools(self) -> None:
+        for each in self.addressings:
+            each.open_pool(f"{self.name} ({self.id[:12]})")
 
     def to_json(self) -> dict[str, Any]:
-        kept = (each.name for each in fields(self) if each.name not in ("pool", "other_exit"))
-        document = {name: getattr(self, name) for name in kept}
-        for name in ("subnet", "ip_range", "gateway"):
-            document[name] = str(document[name] or "")
-        return document
+        document = {each.name: getattr(self, each.name) for each in fields(self)}
+        return document | {f"v{each.version}": each.to_json() for each in self.addressings}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Network":
-        subnet, ip_range, gateway = (document[name] for name in ("subnet", "ip_range", "gateway"))
-        return cls(
-            **{
-                **document,
-                "subnet": IPv4Network(subnet) if subnet else None,
-                "ip_range": IPv4Network(ip_range) if ip_range else None,
-                "gateway": IPv4Address(gateway) if gateway else None,
-            }
-        )
+        document = _current(document)
+        families = {name: Addressing.from_json(document[name]) for name in ("v4", "v6") if document[name]}
+        return cls(**{**document, **families})
+
+
+def _current(document: dict[str, Any]) -> dict[str, Any]:
+    """A document of the days when networks had IPv4 alone, as it is written now."""
+    if "subnet" not in document:
+        return document
+    old = {name: document[name] for name in ("subnet", "gateway", "ip_range", "auxiliary")}
+    rest = {name: value for name, value in document.items() if name not in old}
+    return {**rest, "v4": old if old["subnet"] else None, "v6": None}
 
 
 class Networks:

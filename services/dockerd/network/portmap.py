@@ -6,7 +6,7 @@ queue until a docker-proxy, handed the socket, accepts them.
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -46,12 +46,13 @@ class PortMap:
         self._taken = Taken()
         self._listening = listening
 
-    def publish(self, wishes: Iterable[Wish], container_ip: str, owner: str) -> list[Published]:
-        """Listeners for all wishes, or for none: an error gives back what was taken."""
+    def publish(self, wishes: Iterable[Wish], container_ips: Sequence[str], owner: str) -> list[Published]:
+        """Listeners for all wishes, or for none: an error gives back what was taken. `container_ips`: one of each
+        family that the container has."""
         published: list[Published] = []
         try:
             for wish in wishes:
-                published += self._publish(wish, container_ip, owner)
+                published += self._publish(wish, container_ips, owner)
         except BaseException:
             self.close(published)
             self.release(each.binding for each in published)
@@ -83,10 +84,10 @@ class PortMap:
         for each in published:
             each.listener.close()
 
-    def _publish(self, wish: Wish, container_ip: str, owner: str) -> list[Published]:
+    def _publish(self, wish: Wish, container_ips: Sequence[str], owner: str) -> list[Published]:
         for port in self._taken.candidates(wish, ephemeral()):
             try:
-                published = self._listen(wish, port, container_ip)
+                published = self._listen(wish, port, container_ips)
             except PortInUse:
                 if len(wish.ports) == 1:
                     raise
@@ -95,11 +96,16 @@ class PortMap:
             return published
         raise AssertionError("candidates end by raising")
 
-    def _listen(self, wish: Wish, port: int, container_ip: str) -> list[Published]:
+    def _listen(self, wish: Wish, port: int, container_ips: Sequence[str]) -> list[Published]:
         """A port on all addresses of a wish, or on none."""
         published: list[Published] = []
         try:
             for address in wish.addresses:
+                container_ip = self._behind(address, container_ips)
+                if not container_ip and address in wish.optional:
+                    continue
+                if not container_ip:
+                    raise Internal(f"cannot map {address} to a container without an address of its family")
                 binding = Binding(wish.protocol, address, port, container_ip, wish.container_port)
                 try:
                     published.append(Published(binding, listen(binding, self._listening)))
@@ -110,6 +116,14 @@ class PortMap:
             self.close(published)
             raise
         return published
+
+    def _behind(self, address: str, container_ips: Sequence[str]) -> str:
+        """Which of a container's addresses a host address leads to: one of the same family, or by a proxy from IPv6
+        to IPv4, as with Docker; "" if there is none."""
+        six = ":" in address
+        same = [each for each in container_ips if (":" in each) == six]
+        return next(iter(same or (container_ips if six and self._listening else ())), "")
+
 
 
 def ephemeral() -> range:

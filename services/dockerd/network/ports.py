@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 from protos.binding import PROTOCOLS, Binding
@@ -71,8 +72,11 @@ def _wish(protocol: str, number: int, binding: PortBinding, default_ip: str) -> 
     address = binding.HostIp or default_ip
     ports = parse_range(binding.HostPort)
     if not address:
-        return Wish(protocol, number, EVERY, ports, frozenset({"::"}))
-    return Wish(protocol, number, (address,), ports)
+        return Wish(protocol, number, EVERY, ports, frozenset(EVERY))
+    try:
+        return Wish(protocol, number, (str(ip_address(address.strip("[]"))),), ports)
+    except ValueError:
+        raise InvalidArgument(f"invalid host IP address: {address!r}") from None
 
 
 class Taken:

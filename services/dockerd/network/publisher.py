@@ -16,7 +16,7 @@ from services.dockerd.network import holder
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.firewall import conntrack, rules
-from services.dockerd.network.firewall.iptables import Firewall
+from services.dockerd.network.firewall.firewall import Firewall
 from services.dockerd.network.portmap import PortInUse, PortMap, Published
 from services.dockerd.network.ports import Wish, overlap, wishes
 from services.dockerd.network.proxies import Proxies
@@ -52,12 +52,12 @@ class Publisher:
     async def publish(self, sandbox: Sandbox, endpoint: Endpoint, net: rules.Bridge, request: Request) -> None:
         """Publish all that a container asks for. Docker's errors: "port is already allocated" and others."""
         host = request.host
-        asked = wishes(host.PortBindings, request.exposed, host.PublishAllPorts, self.config.default_bind_ip)
+        asked = wishes(host.PortBindings, request.exposed, host.PublishAllPorts, net.bind_ip)
         if not asked:
             return
         try:
             await self._wait_for(asked)
-            published = self.portmap.publish(asked, str(endpoint.address), sandbox.name)
+            published = self.portmap.publish(asked, endpoint.addresses, sandbox.name)
             endpoint.bindings = [each.binding for each in published]
             await self._expose(sandbox, endpoint, net, published)
         except PortInUse as error:
@@ -136,7 +136,7 @@ class Publisher:
 
     def _forget_flows(self, bindings: Iterable[Binding]) -> None:
         """After the rules have changed: flows tracked from now on follow the new ones."""
-        if self.config.iptables:
+        if self.config.iptables or self.config.ip6tables:
             self._flows.forget([each for each in bindings if each.protocol == "udp"])
 
 

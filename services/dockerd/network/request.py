@@ -79,7 +79,7 @@ def _check(network: Network, settings: EndpointSettings) -> None:
         raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")
 
 
-def default_gateway_first(found: list[Target]) -> Network | None:
-    """The network that gives the default route and the published ports."""
-    routed = [target for target in found if target[0].gateway and not target[0].internal]
+def default_gateway_first(found: list[Target], version: int) -> Network | None:
+    """The network that gives a family's default route."""
+    routed = [target for target in found if target[0].of(version) and not target[0].internal]
     return max(routed, key=lambda target: target[1].GwPriority)[0] if routed else None

@@ -5,6 +5,7 @@ from typing import Any
 
 from protos.binding import Binding
 from services.dockerd.container import stamp
+from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.ports import parse_exposed
@@ -84,6 +85,9 @@ def _addresses(endpoint: Endpoint) -> Document:
         "Gateway": str(endpoint.gateway or ""),
         "IPAddress": str(endpoint.address or ""),
         "IPPrefixLen": endpoint.prefix,
+        "GlobalIPv6Address": str(endpoint.address6 or ""),
+        "GlobalIPv6PrefixLen": endpoint.prefix6,
+        "IPv6Gateway": str(endpoint.gateway6 or ""),
         "MacAddress": endpoint.mac,
     }
 
@@ -131,8 +135,8 @@ def network_document(network: Network, sandboxes: Iterable[Sandbox], *, containe
         "Created": stamp.rfc3339(network.created),
         "Scope": "local",
         "Driver": network.driver,
-        "EnableIPv4": True,
-        "EnableIPv6": False,
+        "EnableIPv4": network.v4 is not None or network.driver != "bridge",
+        "EnableIPv6": network.v6 is not None,
         "IPAM": {"Driver": network.ipam_driver, "Options": network.ipam_options, "Config": _ipam(network)},
         "Internal": network.internal,
         "Attachable": network.attachable,
@@ -146,15 +150,17 @@ def network_document(network: Network, sandboxes: Iterable[Sandbox], *, containe
 
 
 def _ipam(network: Network) -> list[Document] | None:
-    if not network.subnet:
-        return None
-    config: Document = {"Subnet": str(network.subnet)}
-    if network.ip_range:
-        config["IPRange"] = str(network.ip_range)
-    config["Gateway"] = str(network.gateway)
-    if network.auxiliary:
-        config["AuxiliaryAddresses"] = network.auxiliary
-    return [config]
+    return [_config(each) for each in network.addressings] or None
+
+
+def _config(addressing: Addressing) -> Document:
+    config: Document = {"Subnet": str(addressing.subnet)}
+    if addressing.ip_range:
+        config["IPRange"] = str(addressing.ip_range)
+    config["Gateway"] = str(addressing.gateway)
+    if addressing.auxiliary:
+        config["AuxiliaryAddresses"] = addressing.auxiliary
+    return config
 
 
 def _joined(sandbox: Sandbox, endpoint: Endpoint) -> Document:
@@ -163,5 +169,5 @@ def _joined(sandbox: Sandbox, endpoint: Endpoint) -> Document:
         "EndpointID": endpoint.id,
         "MacAddress": endpoint.mac,
         "IPv4Address": f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
-        "IPv6Address": "",
+        "IPv6Address": f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
     }

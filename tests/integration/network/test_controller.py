@@ -7,132 +7,22 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import threading
-from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from protos.errdefs import Conflict, Internal, NotFound, PermissionDenied
 from services.dockerd.network import custom, netns
-from services.dockerd.network.config import NetworkConfig
-from services.dockerd.network.controller import Controller, Request
+from services.dockerd.network.controller import Controller
 from services.dockerd.network.sandbox import Sandbox
-from services.dockerd.schema.container import EndpointSettings, HostConfig, PortBinding
+from services.dockerd.schema.container import EndpointSettings, PortBinding
 from services.dockerd.schema.network import IPAM, IPAMConfig, NetworkCreate
-from tests.harness.netns import Namespace
 from tests.harness.wait import until
+from tests.integration.network.place import WEB, Place, asked, begin, echo, ip_inside, stop
 
-T = TypeVar("T")
-WEB = {"80/tcp": [PortBinding(HostPort="8080")]}
 FOREIGN = "/usr/sbin/docker-proxy"
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
-
-
-class Place:
-    """A host of its own: a namespace, and roots on disk."""
-
-    def __init__(self, root: Path) -> None:
-        self.namespace = Namespace(f"net-{os.getpid()}")
-        self.root = root
-        self.config = NetworkConfig(root / "data", root / "exec")
-
-    def run(self, scenario: Callable[[Controller], Coroutine[Any, Any, T]], **changes: Any) -> T:
-        """Run with a started controller that is abandoned at the end, as by a crash."""
-
-        return self.again([], scenario, **changes)
-
-    def again(
-        self, live: list[Request], scenario: Callable[[Controller], Coroutine[Any, Any, T]], **changes: Any
-    ) -> T:
-        """The same as a successor that is told what lives."""
-
-        async def wrapped() -> T:
-            controller = Controller(replace(self.config, **changes))
-            try:
-                await controller.start(live)
-                return await scenario(controller)
-            finally:
-                await controller.settle()
-                await controller.publisher.proxies.close()
-
-        return self.namespace.call(lambda: asyncio.run(wrapped()))
-
-    def request(self, number: int, **host: Any) -> Request:
-        container_id = f"{number:x}" * 64
-        directory = self.root / "data" / "containers" / container_id
-        directory.mkdir(parents=True, exist_ok=True)
-        return Request(container_id, f"box{number}", f"box{number}", "", HostConfig(**host), directory)
-
-    def rules(self) -> str:
-        return self.namespace.run("iptables-save").stdout.decode()
-
-    def links(self) -> list[str]:
-        return [line.split(": ")[1].partition("@")[0] for line in self.namespace.ip("-o", "link").splitlines()]
-
-    def proxies(self) -> list[int]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_text().split("\0") if entry.name.isdigit() else []
-                here = words and (entry / "ns/net").stat().st_ino == self.namespace.inode()
-            except OSError:
-                continue
-            if here and words[0].endswith("docker-proxy") and "zygote" not in words:
-                found.append(int(entry.name))
-        return found
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
-    yield place
-    for pid in place.proxies():
-        os.kill(pid, signal.SIGKILL)
-    for pin in (tmp_path / "exec" / "netns").glob("*"):
-        netns.remove(pin)
-    place.namespace.delete()
-
-
-async def begin(controller: Controller, request: Request) -> Sandbox:
-    sandbox = await controller.allocate(request)
-    await controller.connect(request.container_id)
-    return sandbox
-
-
-def ip_inside(sandbox: Sandbox, *words: str) -> str:
-    return subprocess.check_output(["nsenter", f"--net={sandbox.netns_path}", "ip", *words], text=True)
-
-
-def echo(sandbox: Sandbox, port: int = 80) -> socket.socket:
-    """Serve one connection after the other inside a sandbox: each is told who it is, then ended. Close to stop."""
-    server = netns.inside(Path(sandbox.netns_path), lambda: socket.create_server(("0.0.0.0", port)))
-
-    def serve() -> None:
-        while True:
-            try:
-                client, peer = server.accept()
-            except OSError:
-                return
-            with client:
-                client.sendall(peer[0].encode())
-
-    threading.Thread(target=serve, daemon=True).start()
-    return server
-
-
-def stop(server: socket.socket) -> None:
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
-
-
-def asked(address: str, port: int) -> str:
-    with socket.create_connection((address, port), timeout=10) as client:
-        return client.recv(99).decode()
 
 
 def test_a_container_has_its_address_and_ways(place: Place) -> None:
@@ -199,7 +89,7 @@ def test_nothing_stays_of_a_container(place: Place) -> None:
         request = place.request(1, PortBindings=WEB)
         links, rules = place.links(), place.rules().count("-A")
         sandbox = await begin(controller, request)
-        assert place.rules().count("-A") == rules + 2
+        assert place.rules().count("-A") == rules + 3
         await controller.release(request.container_id)
         await controller.release(request.container_id)
         assert place.rules().count("-A") == rules and not place.proxies()

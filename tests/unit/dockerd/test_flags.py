@@ -67,6 +67,9 @@ def test_sizes_have_units(text: str, bytes_: int) -> None:
         (flags.mirror, "http://a/b", 'invalid mirror: path, query, or fragment at end of the URI "http://a/b"'),
         (flags.runtime, "foo", "invalid runtime argument: foo"),
         (flags.runtime, "runc=/x", "runtime name 'runc' is reserved"),
+        (flags.network_opt, "bridge=mtu", "invalid key value pair format in driver options"),
+        (flags.fwmark, "one", "invalid firewall mark 'one': want MARK or MARK/MASK, of 32 bits each"),
+        (flags.fwmark, "0x1ffffffff", "invalid firewall mark '0x1ffffffff': out of range"),
         (flags.pool, "xx", "invalid field 'xx' must be a key=value pair"),
     ],
 )
@@ -79,6 +82,8 @@ def test_bad_values_are_named(read: object, text: str, problem: str) -> None:
 def test_good_values_are_read() -> None:
     assert flags.ulimit("nofile=10:20") == ("nofile", (10, 20))
     assert flags.ulimit("core=-1") == ("core", (-1, -1))
+    assert flags.network_opt("bridge=a=b=c") == ("bridge", {"a": "b=c"})
+    assert [flags.fwmark(text) for text in ("1", "0x10/0xff", "2/0xffffffff")] == ["0x1", "0x10/0xff", "0x2"]
     assert flags.pool("base=10.0.0.0/8,size=24") == ("10.0.0.0/8", 24)
     assert flags.mirror("https://mirror.example") == "https://mirror.example/"
     assert flags.runtime("crun=/usr/bin/crun") == ("crun", {"path": "/usr/bin/crun"})
@@ -87,3 +92,9 @@ def test_good_values_are_read() -> None:
 def test_values_print_as_go_does() -> None:
     assert flags.show({"b": "c", "a": True}) == "map[a:true b:c]"
     assert flags.show(["x", 1]) == "[x 1]"
+
+
+def test_options_of_one_driver_are_gathered() -> None:
+    table = {"default-network-opt": flags.Flag("default-network-opt", flags.network_opt, pairs=True)}
+    words = ["--default-network-opt=bridge=a=1", "--default-network-opt=bridge=b=2", "--default-network-opt=x=c=3"]
+    assert flags.parse(table, words) == {"default-network-opt": {"bridge": {"a": "1", "b": "2"}, "x": {"c": "3"}}}

@@ -3,43 +3,43 @@
 import contextlib
 import errno
 import os
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+import socket
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Final
 
-from protos.errdefs import Internal, InvalidArgument, NotFound
+from protos.errdefs import Internal, NotFound, Unavailable
 from services.dockerd.network import netlink, netns
 from services.dockerd.network.config import NetworkConfig
+from services.dockerd.network.drivers import default
 from services.dockerd.network.endpoint import Endpoint
-from services.dockerd.network.ipam import DEFAULT_POOLS, choose, mac_address
+from services.dockerd.network.ipam import mac_address
 from services.dockerd.network.networks import MTU, OPTION, Network
 
 DEFAULT_LINK: Final = "docker0"
 DEFAULT_MTU: Final = 1500
 LOOPBACK: Final = 1
 """Its index in every namespace."""
+LINK_LOCAL: Final = (IPv6Address("fe80::1"), 64)
+"""What every bridge with IPv6 has beside its gateway."""
+MACHINE_ID: Final = Path("/etc/machine-id")
+BRIDGE_NF: Final = {
+    4: Path("/proc/sys/net/bridge/bridge-nf-call-iptables"), 6: Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
+}
 
 
 def plan_default(network: Network, config: NetworkConfig) -> None:
-    """Give the predefined network `bridge` its subnet, gateway and options, by the flags and by what exists."""
+    """Give the predefined network `bridge` its addresses and options, by the flags and by what exists."""
     link = config.bridge or DEFAULT_LINK
     with netlink.Socket() as kernel:
         found = kernel.link(link)
         if config.bridge and not found:
             raise NotFound(f"bridge device with non default name {link} must be created manually")
         there = kernel.addresses(found.index) if found else []
-        routes = kernel.routes()
-    addresses = [IPv4Interface(f"{address}/{prefix}") for address, prefix in there if isinstance(address, IPv4Address)]
-    if config.bip:
-        interface = _interface(config.bip, "--bip")
-    elif addresses:
-        interface = addresses[0]
-    else:
-        taken = [IPv4Network((int(each), prefix)) for each, prefix in routes if isinstance(each, IPv4Address)]
-        subnet = choose(DEFAULT_POOLS, taken)
-        interface = IPv4Interface((subnet[1], subnet.prefixlen))
-    network.subnet, network.gateway = interface.network, interface.ip
-    network.ip_range = _network(config.fixed_cidr, "--fixed-cidr") if config.fixed_cidr else None
+        taken = [ip_network((address, prefix)) for address, prefix in kernel.routes()]
+    network.v4 = default.plan(config, there, taken, host_identity(), 4)
+    network.v6 = default.plan(config, there, taken, host_identity(), 6) if config.ipv6 else None
     network.options = {
         f"{OPTION}default_bridge": "true",
         f"{OPTION}enable_icc": str(config.icc).lower(),
@@ -50,43 +50,73 @@ def plan_default(network: Network, config: NetworkConfig) -> None:
     }
 
 
-def _interface(text: str, flag: str) -> IPv4Interface:
+def host_identity() -> str:
+    """What tells this machine from others, for addresses that are to be its own."""
     try:
-        return IPv4Interface(text)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid {flag} {text!r}: {error}") from None
+        return MACHINE_ID.read_text().strip() or socket.gethostname()
+    except OSError:
+        return socket.gethostname()
 
 
-def _network(text: str, flag: str) -> IPv4Network:
-    try:
-        return IPv4Network(text, strict=False)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid {flag} {text!r}: {error}") from None
-
-
-def ensure(network: Network, *, route_localnet: bool = False) -> None:
-    """Make the bridge, or mend it: its address, and that it is up. `route_localnet` lets rules alone, without a proxy,
-    bring the host's loopback connections to containers."""
-    assert network.gateway and network.subnet
-    gateway, subnet = network.gateway, network.subnet
+def ensure(network: Network, *, route_localnet: bool = False, given: bool = False) -> None:
+    """Make the bridge, or mend it: its addresses, and that it is up. `route_localnet` lets rules alone, without a
+    proxy, bring the host's loopback connections to containers. `given`: its other addresses are somebody else's."""
+    first, *_ = network.addressings
     with netlink.Socket() as kernel:
         link = kernel.link(network.link)
         if link is None:
-            kernel.run(netlink.add_bridge(network.link, mac_address(gateway), mtu_of(network)))
+            kernel.run(netlink.add_bridge(network.link, mac_address(first.gateway), mtu_of(network)))
             link = kernel.link(network.link)
         elif link.kind != "bridge":
             raise Internal(f"{network.link} is not a bridge but of the kind {link.kind or 'hardware'}")
         assert link
-        there = [each for each in kernel.addresses(link.index) if each[0].version == 4]
-        for address, prefix in there:
-            if (address, prefix) != (gateway, subnet.prefixlen):
-                kernel.run(netlink.delete_address(link.index, address, prefix))
-        if (gateway, subnet.prefixlen) not in there:
-            kernel.run(netlink.add_address(link.index, gateway, subnet.prefixlen, subnet.broadcast_address))
+        if not given and link.mtu != mtu_of(network):
+            kernel.run(netlink.set_mtu(link.index, mtu_of(network)))
+        if network.v6:
+            _allow_ipv6(network.link)
+        _address(kernel, link.index, network, given)
         if not link.up:
             kernel.run(netlink.link_up(link.index))
-    if route_localnet:
+    if route_localnet and network.v4:
         Path(f"/proc/sys/net/ipv4/conf/{network.link}/route_localnet").write_text("1")
+
+
+def _address(kernel: netlink.Socket, index: int, network: Network, given: bool) -> None:
+    """The bridge has the addresses that the network says, and of their families no others."""
+    there = kernel.addresses(index)
+    for each in network.addressings:
+        wanted = [(each.gateway, each.subnet.prefixlen)] + [LINK_LOCAL] * (each.version == 6)
+        for address, prefix in there:
+            spare = address.version == each.version and (address, prefix) not in wanted
+            if spare and not given and not address.is_link_local:
+                kernel.run(netlink.delete_address(index, address, prefix))
+        for address, prefix in wanted:
+            if (address, prefix) not in there:
+                broadcast = each.subnet.broadcast_address
+                kernel.run(netlink.add_address(
+                    index, address, prefix, broadcast if isinstance(broadcast, IPv4Address) else None))
+
+
+def _allow_ipv6(link: str) -> None:
+    """Addresses may be given to it, and nobody's advertisements are listened to."""
+    directory = Path(f"/proc/sys/net/ipv6/conf/{link}")
+    try:
+        (directory / "disable_ipv6").write_text("0")
+    except FileNotFoundError:
+        raise Unavailable(f"bridge {link} cannot have IPv6: the kernel is without it (ipv6.disable=1?)") from None
+    (directory / "accept_ra").write_text("0")
+
+
+def filter_bridges(versions: Collection[int]) -> None:
+    """Have the packet filter see what containers of one bridge send each other."""
+    for name in [BRIDGE_NF[version] for version in versions]:
+        try:
+            if name.read_text().strip() != "1":
+                name.write_text("1")
+        except FileNotFoundError:
+            what = "cannot restrict inter-container communication or run without the userland proxy"
+            why = "please ensure that br_netfilter kernel module is loaded"
+            raise Unavailable(f"{what}: stat {name}: no such file or directory: {why}") from None
 
 
 def mtu_of(network: Network) -> int:
@@ -104,8 +134,9 @@ def loopback_up() -> None:
         kernel.run(netlink.link_up(LOOPBACK))
 
 
-def plug(netns_path: Path, network: Network, endpoint: Endpoint, *, hairpin: bool, default_route: bool) -> None:
-    """Join a namespace to the bridge: `endpoint` says by what names and addresses."""
+def plug(netns_path: Path, network: Network, endpoint: Endpoint, *, hairpin: bool, routes: Collection[int]) -> None:
+    """Join a namespace to the bridge: `endpoint` says by what names and addresses, `routes` the families whose default
+    route goes there."""
     descriptor = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with netlink.Socket() as kernel:
@@ -122,25 +153,30 @@ def plug(netns_path: Path, network: Network, endpoint: Endpoint, *, hairpin: boo
                 kernel.run(netlink.set_hairpin(link.index))
     finally:
         os.close(descriptor)
-    netns.inside(netns_path, lambda: _fill(endpoint, default_route))
+    netns.inside(netns_path, lambda: _fill(endpoint, routes))
 
 
-def _fill(endpoint: Endpoint, default_route: bool) -> None:
+def _fill(endpoint: Endpoint, routes: Collection[int]) -> None:
     """Inside the container's namespace."""
-    assert endpoint.address
     # Before it is up: an interface without an IPv6 address is to have no link-local one either.
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        Path(f"/proc/sys/net/ipv6/conf/{endpoint.interface}/disable_ipv6").write_text("1")
+        settings = Path(f"/proc/sys/net/ipv6/conf/{endpoint.interface}")
+        (settings / "disable_ipv6").write_text("0" if endpoint.address6 else "1")
+        if endpoint.address6:
+            (settings / "accept_dad").write_text("0")
     with netlink.Socket() as kernel:
         link = kernel.link(endpoint.interface)
         if link is None:
             raise Internal(f"{endpoint.interface} is not in its namespace")
         steps = [
-            netlink.add_address(link.index, endpoint.address, endpoint.prefix, broadcast_of(endpoint)),
-            netlink.link_up(link.index),
+            netlink.add_address(link.index, address, prefix, broadcast_of(endpoint) if address.version == 4 else None)
+            for address, prefix, _ in endpoint.places
         ]
-        if default_route and endpoint.gateway:
-            steps.append(netlink.add_default_route(endpoint.gateway, link.index))
+        steps.append(netlink.link_up(link.index))
+        steps += [
+            netlink.add_default_route(gateway, link.index)
+            for _, _, gateway in endpoint.places if gateway and gateway.version in routes
+        ]
         kernel.run(*steps)
 
 

@@ -6,6 +6,7 @@ TCP needs none of this: its connections end by themselves.
 import socket
 import struct
 from collections.abc import Collection, Iterator
+from ipaddress import ip_address
 from typing import Final
 
 from services.dockerd.network import netlink
@@ -15,15 +16,20 @@ IPCTNL_MSG_CT_GET: Final = 1 << 8 | 1
 IPCTNL_MSG_CT_DELETE: Final = 1 << 8 | 2
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
-CTA_IP_V4_SRC = 1
+CTA_IP_V4_SRC, CTA_IP_V6_SRC = 1, 3
 CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
 _NFGENMSG: Final = struct.Struct("=BBH")
 
 
 def forget_udp(ports: Collection[int], container_ips: Collection[str] = ()) -> int:
     """Delete entries of UDP flows sent to these host ports, or answered by these containers; how many there were."""
-    addresses = {socket.inet_aton(address) for address in container_ips}
-    family = _NFGENMSG.pack(socket.AF_INET, 0, 0)
+    addresses = {ip_address(address).packed for address in container_ips}
+    families = {ip_address(address).version for address in container_ips} or {4}
+    return sum(_forget(socket.AF_INET if each == 4 else socket.AF_INET6, ports, addresses) for each in families)
+
+
+def _forget(kind: int, ports: Collection[int], addresses: Collection[bytes]) -> int:
+    family = _NFGENMSG.pack(kind, 0, 0)
     with netlink.Socket(NETLINK_NETFILTER) as kernel:
         replies = kernel.ask(netlink.Message("list connections", IPCTNL_MSG_CT_GET, netlink.NLM_F_DUMP, family))
         deletions = [
@@ -56,4 +62,5 @@ def _tuple(data: bytes) -> tuple[int, int, bytes]:
     protocol = dict(netlink.attributes(parts.get(CTA_TUPLE_PROTO, b"")))
     address = dict(netlink.attributes(parts.get(CTA_TUPLE_IP, b"")))
     port = int.from_bytes(protocol.get(CTA_PROTO_DST_PORT, b""), "big")
-    return int.from_bytes(protocol.get(CTA_PROTO_NUM, b""), "big"), port, address.get(CTA_IP_V4_SRC, b"")
+    source = address.get(CTA_IP_V4_SRC) or address.get(CTA_IP_V6_SRC, b"")
+    return int.from_bytes(protocol.get(CTA_PROTO_NUM, b""), "big"), port, source

@@ -1,4 +1,4 @@
-"""Brings rules into the kernel by iptables: one `iptables-restore --noflush` for all changes that wait at a moment.
+"""Brings rules of one family into the kernel: one `iptables-restore --noflush` for all changes that wait at a moment.
 
 Nothing of others is ever flushed or replaced. `wanted` holds every rule that should be there; when a batch is refused,
 or at a start, what is there (iptables-save) is compared with it and mended.
@@ -7,6 +7,7 @@ or at a start, what is there (iptables-save) is compared with it and mended.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError
@@ -16,17 +17,22 @@ from services.dockerd.network.threads import Threads
 
 log = logging.getLogger("firewall")
 
-RESTORE: Final = ("iptables-restore", "--noflush", "-w", "10")
-SAVE: Final = ("iptables-save",)
-TABLES: Final = ("nat", "filter")
+PREFIX: Final = {4: "iptables", 6: "ip6tables"}
+TABLES: Final = ("raw", "nat", "filter")
+
+IPV6: Final = Path("/proc/net/if_inet6")
+NAT_OUT: Final = ("nat", "POSTROUTING")
+RAW_IN: Final = ("raw", "PREROUTING")
 
 Lines = dict[str, list[str]]
 """Commands, or rules as saved, by table."""
 
 
-class Firewall:
-    def __init__(self, enabled: bool, threads: Threads) -> None:
+class Tables:
+    def __init__(self, family: int, enabled: bool, threads: Threads) -> None:
         self._threads = threads
+        self.family = family
+        self._prefix = PREFIX[family]
         self.enabled = enabled
         self.wanted: dict[Rule, None] = {}
         self._adding: dict[Rule, None] = {}
@@ -57,7 +63,7 @@ class Firewall:
 
         `policy`, where given, becomes that of FORWARD.
         """
-        if self.enabled:
+        if self.enabled and self._known():
             async with self._turn:
                 self._adding.clear()
                 self._removing.clear()
@@ -65,10 +71,14 @@ class Firewall:
 
     async def clear(self, policy: str = "") -> None:
         """Take out all that is wanted, and our chains if they are empty then."""
-        if self.enabled:
+        if self.enabled and (self.wanted or policy):
             async with self._turn:
                 gone, self.wanted = self.wanted, {}
-                await self._threads.run(lambda: _clear(gone, policy))
+                await self._threads.run(lambda: self._clear(gone, policy))
+
+    def _known(self) -> bool:
+        """IPv6 that is not there needs nothing, if nothing is wanted of it."""
+        return self.family == 4 or bool(self.wanted) or (IPV6.exists() and command.there("ip6tables-save"))
 
     async def _commit(self, rules: dict[Rule, None]) -> None:
         """Whoever comes first takes along what others have queued meanwhile."""
@@ -80,22 +90,45 @@ class Firewall:
             if not adding and not removing:
                 return
             try:
-                await self._threads.run(lambda: _restore(changes(adding, removing)))
+                await self._threads.run(lambda: self._restore(changes(adding, removing)))
             except EngineError as error:
                 log.warning("rules differ from what was expected, comparing them error=%s", error)
-                await self._threads.run(lambda: self._mend(lambda rule: rule in removing))
+                gone = {(rule.table, str(rule)) for rule in removing}
+                await self._threads.run(lambda: self._mend(lambda rule: (rule.table, str(rule)) in gone))
 
     def _mend(self, ours: Callable[[Rule], bool], policy: str = "") -> None:
-        present = parse(command.run(SAVE))
+        present = self._save()
         missing, stale = compare(self.wanted, present, ours)
+        stale = [rule._replace(family=self.family) for rule in stale]
         lines = changes(missing, stale)
-        for table, chains in CHAINS.items():
+        for table, chains in CHAINS.items() if self.wanted else ():
             fresh = [f":{chain} - [0:0]" for chain in chains if f":{chain}" not in present[table]]
             lines[table] = fresh + lines[table]
         lines["filter"] = _policy(policy) + lines["filter"]
         if any(lines.values()):
-            log.info("rules mended added=%d deleted=%d", len(missing), len(stale))
-            _restore(lines)
+            log.info("rules mended family=IPv%d added=%d deleted=%d", self.family, len(missing), len(stale))
+            self._restore(lines)
+
+    def _clear(self, gone: Iterable[Rule], policy: str) -> None:
+        present = self._save()
+        lines: Lines = {"raw": [], "nat": [], "filter": _policy(policy)}
+        for rule in gone:
+            if str(rule) in present[rule.table]:
+                present[rule.table].remove(str(rule))
+                lines[rule.table].append(f"-D {rule.chain} {rule.match}")
+        for table, chains in CHAINS.items():
+            for chain in chains:
+                if f":{chain}" in present[table] and not _in_use(present[table], chain):
+                    lines[table].append(f"-X {chain}")
+        self._restore(lines)
+
+    def _save(self) -> Lines:
+        return parse(command.run((f"{self._prefix}-save",)))
+
+    def _restore(self, lines: Lines) -> None:
+        text = "".join(f"*{table}\n" + "\n".join(each) + "\nCOMMIT\n" for table, each in lines.items() if each)
+        if text:
+            command.run((f"{self._prefix}-restore", "--noflush", "-w", "10"), text)
 
 
 def changes(adding: Iterable[Rule], removing: Iterable[Rule]) -> Lines:
@@ -137,28 +170,8 @@ def compare(wanted: Iterable[Rule], present: Lines, ours: Callable[[Rule], bool]
     return missing, stale
 
 
-def _restore(lines: Lines) -> None:
-    text = "".join(f"*{table}\n" + "\n".join(each) + "\nCOMMIT\n" for table, each in lines.items() if each)
-    if text:
-        command.run(RESTORE, text)
-
-
 def _policy(policy: str) -> list[str]:
     return [f":FORWARD {policy} [0:0]"] if policy else []
-
-
-def _clear(gone: Iterable[Rule], policy: str) -> None:
-    present = parse(command.run(SAVE))
-    lines: Lines = {"nat": [], "filter": _policy(policy)}
-    for rule in gone:
-        if str(rule) in present[rule.table]:
-            present[rule.table].remove(str(rule))
-            lines[rule.table].append(f"-D {rule.chain} {rule.match}")
-    for table, chains in CHAINS.items():
-        for chain in chains:
-            if f":{chain}" in present[table] and not _in_use(present[table], chain):
-                lines[table].append(f"-X {chain}")
-    _restore(lines)
 
 
 def _in_use(lines: list[str], chain: str) -> bool:
@@ -173,5 +186,5 @@ def is_bridge_rule(rule: Rule, names: Iterable[str], subnets: Iterable[str]) -> 
     if rule.chain == USER:
         return False
     if any(name in words for name in names):
-        return rule.chain in CHAINS[rule.table] or rule.chain == "POSTROUTING"
+        return rule.chain in CHAINS[rule.table] or (rule.table, rule.chain) in (NAT_OUT, RAW_IN)
     return rule.chain == "POSTROUTING" and "MASQUERADE" in words and any(subnet in words for subnet in subnets)

@@ -1,21 +1,24 @@
 """Which packet filter rules a bridge and a published port need. Data: rules spelled as iptables-save spells them.
 
 The shape is Docker's own: users put their rules in DOCKER-USER, which is passed first. What is published is allowed by
-DOCKER, whose last rule drops the rest, so that a neighbour who routes to a container reaches its published ports alone.
+DOCKER, whose last rule drops the rest. Who routes to a container from elsewhere is dropped in table raw, before a
+translation could make him look like one who came by a published port.
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from protos.binding import Binding, runs
+from services.dockerd.network.ipam import Subnet
 
 DOCKER: Final = "DOCKER"
 USER: Final = "DOCKER-USER"
 FORWARD: Final = "DOCKER-FORWARD"
 STAGE_1: Final = "DOCKER-ISOLATION-STAGE-1"
 STAGE_2: Final = "DOCKER-ISOLATION-STAGE-2"
-CHAINS: Final = {"filter": (DOCKER, FORWARD, STAGE_1, STAGE_2, USER), "nat": (DOCKER,)}
+CHAINS: Final = {"raw": (), "filter": (DOCKER, FORWARD, STAGE_1, STAGE_2, USER), "nat": (DOCKER,)}
+LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1/128"}
 
 
 class Rule(NamedTuple):
@@ -24,6 +27,7 @@ class Rule(NamedTuple):
     match: str
     first: bool = False
     """Goes to the head of its chain; otherwise to the end."""
+    family: int = 4
 
     def __str__(self) -> str:
         return f"-A {self.chain} {self.match}"
@@ -33,20 +37,43 @@ class Bridge(NamedTuple):
     """What rules need to know of a bridge network."""
 
     name: str
-    subnet: IPv4Network
+    subnets: tuple[Subnet, ...]
+    """One of each family that it has."""
     masquerade: bool = True
     icc: bool = True
     """Containers of the network may talk to one another beyond published ports."""
     internal: bool = False
     proxied: bool = True
     """A userland proxy serves the host's own and the containers' connections to published ports."""
+    direct: bool = False
+    """Who routes to a container's own address reaches its published ports."""
+    mark: str = ""
+    """Packets with this firewall mark pass, published or not."""
+    bind_ip: str = ""
+    """Host address of ports published without one; "" is every address."""
 
 
-def base(proxied: bool) -> Iterator[Rule]:
+class Link(NamedTuple):
+    """A container that may use a port of another, though the network keeps them apart."""
+
+    user: str
+    server: str
+    """Addresses of both."""
+    port: int
+    protocol: str
+
+
+def base(proxied: bool, family: int = 4) -> Iterator[Rule]:
     """What all bridges share. Heads of chains are given last first, since each goes before the one before."""
+    for rule in _base(proxied, family):
+        yield rule._replace(family=family)
+
+
+def _base(proxied: bool, family: int) -> Iterator[Rule]:
     local = "-m addrtype --dst-type LOCAL -j DOCKER"
     yield Rule("nat", "PREROUTING", local)
-    yield Rule("nat", "OUTPUT", f"! -d 127.0.0.0/8 {local}" if proxied else local)
+    # IPv6 has no way from loopback to elsewhere, whatever is translated.
+    yield Rule("nat", "OUTPUT", f"! -d {LOOPBACK[family]} {local}" if proxied or family == 6 else local)
     yield Rule("filter", "FORWARD", f"-j {FORWARD}", first=True)
     yield Rule("filter", "FORWARD", f"-j {USER}", first=True)
     yield Rule("filter", FORWARD, f"-j {STAGE_1}", first=True)
@@ -56,50 +83,81 @@ def base(proxied: bool) -> Iterator[Rule]:
 
 
 def bridge(net: Bridge) -> Iterator[Rule]:
+    for subnet in net.subnets:
+        for rule in _bridge(net, subnet):
+            yield rule._replace(family=subnet.version)
+
+
+def _bridge(net: Bridge, subnet: Subnet) -> Iterator[Rule]:
     name = net.name
     if net.internal:
-        yield Rule("filter", STAGE_1, f"! -s {net.subnet} -o {name} -j DROP", first=True)
-        yield Rule("filter", STAGE_1, f"! -d {net.subnet} -i {name} -j DROP", first=True)
+        yield Rule("filter", STAGE_1, f"! -s {subnet} -o {name} -j DROP", first=True)
+        yield Rule("filter", STAGE_1, f"! -d {subnet} -i {name} -j DROP", first=True)
     else:
-        if net.masquerade:
-            yield Rule("nat", "POSTROUTING", f"-s {net.subnet} ! -o {name} -j MASQUERADE", first=True)
-        if net.proxied:
-            yield Rule("nat", DOCKER, f"-i {name} -j RETURN", first=True)
-        else:
-            yield Rule("nat", "POSTROUTING", f"-o {name} -m addrtype --src-type LOCAL -j MASQUERADE", first=True)
+        yield from _nat(net, subnet)
         yield Rule("filter", STAGE_1, f"-i {name} ! -o {name} -j {STAGE_2}", first=True)
         yield Rule("filter", STAGE_2, f"-o {name} -j DROP", first=True)
         yield Rule("filter", FORWARD, f"-o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
         yield Rule("filter", FORWARD, f"-o {name} -j {DOCKER}")
         yield Rule("filter", FORWARD, f"-i {name} ! -o {name} -j ACCEPT")
+        if net.mark:
+            yield Rule("filter", DOCKER, f"! -i {name} -o {name} -m mark --mark {net.mark} -j ACCEPT")
         yield Rule("filter", DOCKER, f"! -i {name} -o {name} -j DROP")
     yield Rule("filter", FORWARD, f"-i {name} -o {name} -j {'ACCEPT' if net.icc else 'DROP'}")
 
 
+def _nat(net: Bridge, subnet: Subnet) -> Iterator[Rule]:
+    name = net.name
+    if net.masquerade:
+        yield Rule("nat", "POSTROUTING", f"-s {subnet} ! -o {name} -j MASQUERADE", first=True)
+    if net.proxied:
+        yield Rule("nat", DOCKER, f"-i {name} -j RETURN", first=True)
+    else:
+        yield Rule("nat", "POSTROUTING", f"-o {name} -m addrtype --src-type LOCAL -j MASQUERADE", first=True)
+
+
 def port(net: Bridge, first: Binding, count: int = 1) -> Iterator[Rule]:
-    """A published port, or a run of `count`. One on loopback is the proxy's alone; so is one on IPv6, since
-    containers have IPv4."""
-    if net.internal or ":" in first.host_ip or (net.proxied and first.host_ip.startswith("127.")):
+    """A published port, or a run of `count`."""
+    version = ip_address(first.container_ip).version
+    if net.internal or not _translated(net, first, version):
         return
-    protocol, address = first.protocol, first.container_ip
+    for rule in _port(net, first, count, f"{first.container_ip}/{'32' if version == 4 else '128'}"):
+        yield rule._replace(family=version)
+
+
+def _translated(net: Bridge, first: Binding, version: int) -> bool:
+    """Whether the packet filter forwards it. From one family to the other, and from loopback, the proxy does; without
+    one IPv4 comes from loopback too, by route_localnet."""
+    host = ip_address(first.host_ip)
+    return host.version == version and not (host.is_loopback and (net.proxied or version == 6))
+
+
+def _port(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Rule]:
+    protocol = first.protocol
     match = f"-p {protocol} -m {protocol} --dport"
     inside = _span(first.container_port, count)
+    bare = first.container_ip
     if first.host_port == first.container_port:
-        yield _dnat(net, first, _span(first.host_port, count), address)
+        yield _dnat(net, first, _span(first.host_port, count), bare)
     else:
         for each in range(count):
-            yield _dnat(net, first, str(first.host_port + each), f"{address}:{first.container_port + each}")
+            target = f"[{bare}]" if ":" in bare else bare
+            yield _dnat(net, first, str(first.host_port + each), f"{target}:{first.container_port + each}")
     if not net.proxied:
-        yield Rule("nat", "POSTROUTING", f"-s {address}/32 -d {address}/32 {match} {inside} -j MASQUERADE")
-    towards = f"-d {address}/32 ! -i {net.name} -o {net.name}"
+        yield Rule("nat", "POSTROUTING", f"-s {address} -d {address} {match} {inside} -j MASQUERADE")
+    towards = f"-d {address} ! -i {net.name} -o {net.name}"
     yield Rule("filter", DOCKER, f"{towards} {match} {inside} -j ACCEPT", first=True)
+    if not net.direct:
+        mark = f" -m mark ! --mark {net.mark}" if net.mark else ""
+        yield Rule("raw", "PREROUTING", f"-d {address} ! -i {net.name}{mark} -j DROP")
 
 
 def _dnat(net: Bridge, binding: Binding, span: str, target: str) -> Rule:
-    host = "" if binding.host_ip == "0.0.0.0" else f"-d {binding.host_ip}/32 "
+    host = ip_address(binding.host_ip)
+    where = "" if host.is_unspecified else f"-d {host}/{host.max_prefixlen} "
     away = f"! -i {net.name} " if net.proxied else ""
     match = f"-p {binding.protocol} -m {binding.protocol} --dport {span}"
-    return Rule("nat", DOCKER, f"{host}{away}{match} -j DNAT --to-destination {target}")
+    return Rule("nat", DOCKER, f"{where}{away}{match} -j DNAT --to-destination {target}")
 
 
 def _span(first: int, count: int) -> str:
@@ -109,3 +167,14 @@ def _span(first: int, count: int) -> str:
 def ports(net: Bridge, bindings: Iterable[Binding]) -> list[Rule]:
     """Rules of many, each once: a container port published twice is allowed once."""
     return list(dict.fromkeys(rule for first, count in runs(bindings) for rule in port(net, first, count)))
+
+
+def links(net: Bridge, found: Iterable[Link]) -> list[Rule]:
+    """Legacy links let two containers talk where icc=false keeps them apart; there and back."""
+    rules: list[Rule] = []
+    for link in found if not net.icc else ():
+        within = f"-i {net.name} -o {net.name} -p {link.protocol} -m {link.protocol}"
+        there = f"-s {link.user}/32 -d {link.server}/32 {within} --dport {link.port} -j ACCEPT"
+        back = f"-s {link.server}/32 -d {link.user}/32 {within} --sport {link.port} -j ACCEPT"
+        rules += [Rule("filter", DOCKER, match, first=True) for match in (there, back)]
+    return rules

@@ -22,19 +22,19 @@ def test_the_full_name_comes_before_the_bare_one(hostname: str, domain: str, nam
 
 
 def test_extra_hosts() -> None:
-    found = hosts.extra_records(["a:1.2.3.4", "b:::1", "c:[fe80::1]", "d:host-gateway"], "172.17.0.1")
+    found = hosts.extra_records(["a:1.2.3.4", "b:::1", "c:[fe80::1]", "d:host-gateway"], ["172.17.0.1"])
     assert found == [("1.2.3.4", "a"), ("::1", "b"), ("fe80::1", "c"), ("172.17.0.1", "d")]
 
 
 @pytest.mark.parametrize("text", ["a:nonsense", "a:", "a:1.2.3"])
 def test_bad_extra_hosts_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="invalid IP address in add-host"):
-        hosts.extra_records([text], "")
+        hosts.extra_records([text], [])
 
 
 def test_a_gateway_that_is_not_there_is_told() -> None:
     with pytest.raises(InvalidArgument, match="unable to derive the IP value for host-gateway"):
-        hosts.extra_records(["a:host-gateway"], "")
+        hosts.extra_records(["a:host-gateway"], [])
 
 
 HOST = """# a comment

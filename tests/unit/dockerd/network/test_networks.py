@@ -1,11 +1,13 @@
 """The store of networks."""
 
-from ipaddress import IPv4Address, IPv4Network
+import json
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from protos.errdefs import Conflict, InvalidArgument, NotFound
+from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.networks import Network, Networks
 
 
@@ -26,12 +28,13 @@ def test_the_predefined_are_always_there(path: Path) -> None:
 
 def test_networks_survive(path: Path) -> None:
     first = load(path)
-    addresses = (IPv4Network("10.1.0.0/24"), IPv4Address("10.1.0.1"))
-    made = Network("apps", "bridge", subnet=addresses[0], gateway=addresses[1], labels={"a": "b"})
+    families = Addressing(ip_network("10.1.0.0/24"), ip_address("10.1.0.1")), Addressing(
+        ip_network("fd01::/64"), ip_address("fd01::1"), ip_network("fd01::80/121"), {"printer": "fd01::9"})
+    made = Network("apps", "bridge", v4=families[0], v6=families[1], labels={"a": "b"})
     first.add(made)
     second = load(path)
     found = second.get("apps")
-    assert (found.id, found.subnet, found.gateway, found.labels) == (made.id, made.subnet, made.gateway, {"a": "b"})
+    assert (found.id, found.v4, found.v6, found.labels) == (made.id, *families, {"a": "b"})
     assert second.get("bridge").id == first.get("bridge").id
 
 
@@ -78,7 +81,22 @@ def test_the_bridge_is_named_after_the_network() -> None:
 
 
 def test_the_pool_knows_what_is_reserved() -> None:
-    network = Network("apps", "bridge", subnet=IPv4Network("10.1.0.0/24"), gateway=IPv4Address("10.1.0.1"),
-                      auxiliary={"printer": "10.1.0.2"})
-    network.open_pool()
-    assert network.pool and str(network.pool.allocate()) == "10.1.0.3"
+    addressing = Addressing(ip_network("10.1.0.0/24"), ip_address("10.1.0.1"), auxiliary={"printer": "10.1.0.2"})
+    Network("apps", "bridge", v4=addressing).open_pools()
+    assert addressing.pool and str(addressing.pool.allocate()) == "10.1.0.3"
+
+
+def test_networks_of_the_days_of_ipv4_are_read(path: Path) -> None:
+    path.parent.mkdir()
+    old = {"id": "a" * 64, "created": 1, "ipam_driver": "default", "ipam_options": None, "options": {}, "labels": {},
+           "internal": False, "attachable": False}
+    plain = {"subnet": "", "gateway": "", "ip_range": "", "auxiliary": {}}
+    full = {"subnet": "10.1.0.0/24", "gateway": "10.1.0.1", "ip_range": "10.1.0.128/25", "auxiliary": {"a": "10.1.0.9"}}
+    path.write_text(json.dumps([
+        {"name": "apps", "driver": "bridge", **old, **full},
+        {"name": "host", "driver": "host", **old, **plain, "id": "b"},
+    ]))
+    found = load(path)
+    addressing = found.get("apps").v4
+    assert addressing and (str(addressing.ip_range), addressing.auxiliary) == ("10.1.0.128/25", {"a": "10.1.0.9"})
+    assert found.get("host").addressings == [] and not path.with_suffix(".corrupt").exists()

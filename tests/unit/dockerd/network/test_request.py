@@ -1,10 +1,12 @@
 """Which networks a container is to be on."""
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from protos.errdefs import Conflict, InvalidArgument, NotFound
+from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.request import Request, default_gateway_first, mode_of, targets
 from services.dockerd.schema.container import EndpointIPAMConfig, EndpointSettings, HostConfig
@@ -72,12 +74,11 @@ def test_modes(networks: Networks) -> None:
 
 
 def test_priority_decides_the_gateway(networks: Networks) -> None:
-    from ipaddress import IPv4Address
-
     back, apps = networks.get("back"), networks.get("apps")
-    back.gateway = apps.gateway = IPv4Address("10.0.0.1")
+    back.v4 = apps.v4 = Addressing(ip_network("10.0.0.0/24"), ip_address("10.0.0.1"))
     found = [(back, EndpointSettings()), (apps, EndpointSettings(GwPriority=5))]
-    assert default_gateway_first(found) is apps
-    assert default_gateway_first([(back, EndpointSettings()), (apps, EndpointSettings())]) is back
+    assert default_gateway_first(found, 4) is apps
+    assert default_gateway_first([(back, EndpointSettings()), (apps, EndpointSettings())], 4) is back
+    assert default_gateway_first(found, 6) is None
     apps.internal = True
-    assert default_gateway_first(found) is back
+    assert default_gateway_first(found, 4) is back

@@ -1,10 +1,11 @@
 """Networks as the API shows them."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 from protos.binding import Binding
 from services.dockerd.network import views
+from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.sandbox import Sandbox
@@ -54,8 +55,9 @@ def test_a_network_lists_its_containers(tmp_path: Path) -> None:
 
 
 def test_a_network_shows_its_addresses() -> None:
-    network = Network("apps", "bridge", subnet=IPv4Network("10.1.0.0/24"), gateway=IPv4Address("10.1.0.1"))
+    network = Network("apps", "bridge", v4=Addressing(ip_network("10.1.0.0/24"), ip_address("10.1.0.1")))
     shown = views.network_document(network, [], containers=True)
+    assert (shown["EnableIPv4"], shown["EnableIPv6"]) == (True, False)
     assert shown["IPAM"] == {"Driver": "default", "Options": None,
                              "Config": [{"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.1"}]}
 
@@ -63,3 +65,18 @@ def test_a_network_shows_its_addresses() -> None:
 def test_a_sandbox_survives_its_file(tmp_path: Path) -> None:
     sandbox, _ = running(tmp_path)
     assert Sandbox.from_json(sandbox.to_json()) == sandbox
+
+
+def test_ipv6_is_shown_where_it_is(tmp_path: Path) -> None:
+    sandbox, networks = running(tmp_path)
+    network = networks.get("bridge")
+    network.v6 = Addressing(ip_network("fd01::/64"), ip_address("fd01::1"))
+    sandbox.endpoints[0].place(IPv6Address("fd01::2"), 64, IPv6Address("fd01::1"))
+    assert Sandbox.from_json(sandbox.to_json()) == sandbox
+    shown = views.settings(sandbox, networks, [])
+    for document in (shown, shown["Networks"]["bridge"]):
+        keys = ("GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPv6Gateway")
+        assert tuple(document[key] for key in keys) == ("fd01::2", 64, "fd01::1")
+    document = views.network_document(network, [sandbox], containers=True)
+    assert document["EnableIPv6"] and {"Subnet": "fd01::/64", "Gateway": "fd01::1"} in document["IPAM"]["Config"]
+    assert document["Containers"]["c" * 64]["IPv6Address"] == "fd01::2/64"

@@ -31,7 +31,7 @@ def ours(rule: Rule) -> bool:
 def test_reads_chains_and_rules() -> None:
     lines = iptables.parse(SAVED)
     assert ":DOCKER" in lines["nat"] and "-A FORWARD -j SOMEBODY" in lines["filter"]
-    assert set(lines) == {"nat", "filter"}
+    assert set(lines) == {"raw", "nat", "filter"}
 
 
 def test_missing_and_stale_are_told_apart() -> None:
@@ -45,6 +45,7 @@ def test_missing_and_stale_are_told_apart() -> None:
 def test_rules_of_others_are_not_ours() -> None:
     assert not ours(Rule("filter", "DOCKER-USER", "-i docker0 -s 192.0.2.0/24 -j DROP"))
     assert not ours(Rule("filter", "INPUT", "-i docker0 -j DROP"))
+    assert not ours(Rule("raw", "OUTPUT", "-o docker0 -j DROP"))
     assert not ours(Rule("filter", "FORWARD", "-j SOMEBODY"))
     assert not ours(Rule("nat", "POSTROUTING", "-s 10.0.0.0/8 -j MASQUERADE"))
     assert not ours(Rule("nat", "DOCKER", "-i docker1 -j RETURN"))
@@ -52,6 +53,10 @@ def test_rules_of_others_are_not_ours() -> None:
 
 def test_an_old_masquerade_is_ours() -> None:
     assert ours(Rule("nat", "POSTROUTING", "-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"))
+
+
+def test_an_old_refusal_of_direct_routing_is_ours() -> None:
+    assert ours(Rule("raw", "PREROUTING", "-d 172.17.0.2/32 ! -i docker0 -j DROP"))
 
 
 def test_deletions_come_before_additions() -> None:

@@ -1,12 +1,12 @@
 """Which rules bridges and ports need."""
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from protos.binding import Binding
 from services.dockerd.network.firewall import rules
-from services.dockerd.network.firewall.rules import Bridge, Rule
+from services.dockerd.network.firewall.rules import Bridge, Link, Rule
 
-DOCKER0 = Bridge("docker0", IPv4Network("172.17.0.0/16"))
+DOCKER0 = Bridge("docker0", (ip_network("172.17.0.0/16"),), direct=True)
 WEB = Binding("tcp", "0.0.0.0", 8080, "172.17.0.2", 80)
 
 
@@ -28,6 +28,57 @@ def test_a_host_address_narrows_the_rule() -> None:
 
 def test_loopback_and_ipv6_are_the_proxys() -> None:
     assert rules.ports(DOCKER0, [WEB._replace(host_ip="127.0.0.1"), WEB._replace(host_ip="::")]) == []
+
+
+def test_a_container_of_ipv6_has_rules_of_ipv6() -> None:
+    six = [WEB._replace(host_ip=host, container_ip="fd01::2") for host in ("::", "2001:db8::7", "::1", "0.0.0.0")]
+    found = rules.ports(DOCKER0._replace(direct=False), six)
+    assert {rule.family for rule in found} == {6}
+    assert spelled(found) == [
+        "nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination [fd01::2]:80",
+        "filter -A DOCKER -d fd01::2/128 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT",
+        "raw -A PREROUTING -d fd01::2/128 ! -i docker0 -j DROP",
+        "nat -A DOCKER -d 2001:db8::7/128 ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT "
+        "--to-destination [fd01::2]:80",
+    ]
+
+
+def test_each_family_has_its_rules() -> None:
+    both = DOCKER0._replace(subnets=(ip_network("172.17.0.0/16"), ip_network("fd01::/64")))
+    found = list(rules.bridge(both))
+    for family, subnet in ((4, "172.17.0.0/16"), (6, "fd01::/64")):
+        mine = [rule for rule in found if rule.family == family]
+        assert f"-A POSTROUTING -s {subnet} ! -o docker0 -j MASQUERADE" in map(str, mine)
+    assert len(found) == 2 * len(mine)
+
+
+def test_loopback_of_ipv6_is_never_translated() -> None:
+    (output,) = [rule for rule in rules.base(proxied=False, family=6) if rule.chain == "OUTPUT"]
+    assert output.match.startswith("! -d ::1/128") and output.family == 6
+
+
+def test_who_routes_to_a_container_is_dropped() -> None:
+    last = rules.ports(DOCKER0._replace(direct=False), [WEB])[-1]
+    assert spelled([last]) == ["raw -A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP"]
+
+
+def test_a_mark_lets_packets_pass() -> None:
+    net = DOCKER0._replace(direct=False, mark="0x1/0x3")
+    assert str(rules.ports(net, [WEB])[-1]).endswith("! -i docker0 -m mark ! --mark 0x1/0x3 -j DROP")
+    found = [str(rule) for rule in rules.bridge(net) if rule.chain == "DOCKER"]
+    assert found[-2:] == [
+        "-A DOCKER ! -i docker0 -o docker0 -m mark --mark 0x1/0x3 -j ACCEPT",
+        "-A DOCKER ! -i docker0 -o docker0 -j DROP",
+    ]
+
+
+def test_links_are_allowed_where_containers_are_kept_apart() -> None:
+    link = Link("172.17.0.3", "172.17.0.2", 6379, "tcp")
+    assert rules.links(DOCKER0, [link]) == []
+    assert spelled(rules.links(DOCKER0._replace(icc=False), [link])) == [
+        "filter -A DOCKER -s 172.17.0.3/32 -d 172.17.0.2/32 -i docker0 -o docker0 -p tcp -m tcp --dport 6379 -j ACCEPT",
+        "filter -A DOCKER -s 172.17.0.2/32 -d 172.17.0.3/32 -i docker0 -o docker0 -p tcp -m tcp --sport 6379 -j ACCEPT",
+    ]
 
 
 def test_a_range_is_one_rule() -> None:

@@ -1,0 +1,61 @@
+"""A network's addresses in one family: its subnet, its gateway, what may be given to containers."""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from protos.errdefs import Conflict
+from services.dockerd.network.ipam import Address, Pool, Subnet
+
+
+@dataclass(slots=True)
+class Addressing:
+    subnet: Subnet
+    gateway: Address
+    ip_range: Subnet | None = None
+    """Where addresses of containers come from, unless it is the whole subnet."""
+    auxiliary: dict[str, str] = field(default_factory=dict)
+    other_exit: Address | None = None
+    """Where containers go out instead of by the gateway; not kept, since a flag says it."""
+    pool: Pool | None = None
+    """Addresses in use; not kept, but rebuilt from endpoints."""
+
+    @property
+    def version(self) -> int:
+        return self.subnet.version
+
+    @property
+    def exit(self) -> Address:
+        """The default route of its containers."""
+        return self.other_exit or self.gateway
+
+    def open_pool(self, owner: str) -> Pool:
+        """Begin to count addresses: the gateway's and the auxiliary ones are taken."""
+        self.pool = Pool(self.subnet, self.ip_range, owner)
+        try:
+            self.pool.reserve(self.gateway)
+        except Conflict as error:
+            raise Conflict(f"failed to allocate gateway ({self.gateway}): {error}") from error
+        for address in self.auxiliary.values():
+            self.pool.reserve(ip_address(address))
+        if self.other_exit and self.other_exit not in self.pool:
+            self.pool.reserve(self.other_exit)
+        return self.pool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "subnet": str(self.subnet),
+            "gateway": str(self.gateway),
+            "ip_range": str(self.ip_range or ""),
+            "auxiliary": self.auxiliary,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Addressing":
+        ip_range = document["ip_range"]
+        return cls(
+            ip_network(document["subnet"]),
+            ip_address(document["gateway"]),
+            ip_network(ip_range) if ip_range else None,
+            document["auxiliary"],
+        )

@@ -1,0 +1,57 @@
+"""The packet filter of both families: each rule goes to its own. What has no rules is left alone but for leftovers."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from services.dockerd.network.firewall.iptables import Tables
+from services.dockerd.network.firewall.rules import Rule
+from services.dockerd.network.threads import Threads
+
+FAMILIES: Final = (4, 6)
+Policies = Mapping[int, str]
+"""Family to what the policy of FORWARD is to be; families left out keep theirs."""
+
+
+class Firewall:
+    def __init__(self, enabled: Mapping[int, bool], threads: Threads) -> None:
+        """`enabled`: --iptables and --ip6tables."""
+        self.families = {family: Tables(family, enabled[family], threads) for family in FAMILIES}
+
+    def want(self, rules: Iterable[Rule], *, front: bool = False) -> None:
+        """Have rules in force after the next `reconcile`; those `front` come before the others."""
+        for family, mine in _by_family(rules).items():
+            self.families[family].want(mine, front=front)
+
+    async def add(self, rules: Iterable[Rule]) -> None:
+        """Have rules in force when this returns."""
+        await asyncio.gather(*(self.families[family].add(mine) for family, mine in _by_family(rules).items()))
+
+    async def remove(self, rules: Iterable[Rule]) -> None:
+        await asyncio.gather(*(self.families[family].remove(mine) for family, mine in _by_family(rules).items()))
+
+    async def reconcile(self, ours: Callable[[Rule], bool], policies: Policies) -> None:
+        """Compare with the kernel and mend: add what is missing, delete what `ours` claims beyond it."""
+        await asyncio.gather(
+            *(tables.reconcile(ours, policies.get(family, "")) for family, tables in self.families.items()))
+
+    async def clear(self, policies: Policies) -> None:
+        """Take out all that is wanted, and our chains if they are empty then."""
+        for family, tables in self.families.items():
+            await tables.clear(policies.get(family, ""))
+
+    async def open(self, base: Iterable[Rule], policies: Policies) -> None:
+        """Have `base` before all other rules, and the policies in force."""
+        for family, mine in _by_family(base).items():
+            tables = self.families[family]
+            fresh = [rule for rule in mine if rule not in tables.wanted]
+            tables.want(fresh, front=True)
+            if fresh or policies.get(family):
+                await tables.reconcile(lambda rule: False, policies.get(family, ""))
+
+
+def _by_family(rules: Iterable[Rule]) -> dict[int, list[Rule]]:
+    found: dict[int, list[Rule]] = {}
+    for rule in rules:
+        found.setdefault(rule.family, []).append(rule)
+    return found
