@@ -33,6 +33,8 @@ _UNUSED: Final = 60.0
 """Seconds a shim waits for its Create."""
 _FLUSH: Final = 60.0
 """Seconds its last events may take to reach containerd."""
+_FAREWELL: Final = 5.0
+"""The same where containerd has deleted the task already: it knows how it ended."""
 
 
 def serve(config: Config, listener: socket.socket, memory: Sealed | None = None) -> None:
@@ -44,14 +46,15 @@ def serve(config: Config, listener: socket.socket, memory: Sealed | None = None)
     container = Container(loop, config.namespace, publisher.publish)
     ended: Future[None] = Future()
     control = Control(loop, container)
-    service = Service(loop, config.id, container, control, lambda: ended.set(None), _forsaken(config.bundle))
+    forsaken = _forsaken(config.bundle)
+    service = Service(loop, config.id, container, control, lambda: ended.set(None), forsaken)
     server = Server(loop, listener, service.methods(), Rest(loop, container, memory).answered)
     loop.call_later(_UNUSED, service.end_unless_used)
     log.debug("serving address=%s", listener.getsockname())
     loop.run_until(ended)
     Path(listener.getsockname()).unlink(missing_ok=True)
     server.close()
-    _settle(loop, container, publisher)
+    _settle(loop, container, publisher, forsaken)
     log.debug("ended")
 
 
@@ -68,11 +71,12 @@ def _forsaken(bundle: Path) -> Callable[[], bool]:
     return gone
 
 
-def _settle(loop: Loop, container: Container, publisher: Publisher) -> None:
+def _settle(loop: Loop, container: Container, publisher: Publisher, forsaken: Callable[[], bool]) -> None:
     """Attached clients get their last bytes, containerd its last events."""
     loop.run_until(loop.spawn(container.processes.drained()))
     try:
-        loop.run_until(loop.spawn(loop.timeout(_forever(publisher.drained()), _FLUSH)))
+        patience = _FAREWELL if forsaken() else _FLUSH
+        loop.run_until(loop.spawn(loop.timeout(_forever(publisher.drained()), patience)))
     except TimeoutError:
         log.warning("events lost, containerd is not there")
 
