@@ -33,6 +33,13 @@ LONG = ("busybox", "sh", "-c", "head -c 40000 /dev/zero | tr '\\0' x; echo; echo
 ports = iter(range(20000, 30000))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> Iterator[None]:
+    """Others find the engine without a shim that waits for its sink, which was taken away."""
+    yield
+    until(lambda: not engine.pids("docker-log"), "logs have ended", timeout=20)
+
+
 @pytest.fixture
 def port() -> int:
     return next(ports)

@@ -9,6 +9,7 @@ import pytest
 
 from protos.errdefs import FailedPrecondition, InvalidArgument, Unimplemented
 from protos.streams.v1 import streams_pb2
+from services.shim.logger.none import Nothing
 from services.shim.loop import Future, Loop
 from services.shim.reaper import Child
 from services.shim.streams.owner import Owner, open_owner, read_config
@@ -468,6 +469,51 @@ def test_comings_and_goings_leave_nothing(scene: Scene, run: Run) -> None:
         scene.process.exit()
 
     run(story())
+
+
+class Hesitant(Nothing):
+    """Blocks twice in a row, the second time before anybody could go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = b""
+
+    def write(self, stream: str, data: bytes, now: int) -> None:
+        self.seen += data
+        self.blocked = Future()
+
+    def let_go(self, again: bool) -> None:
+        blocked, self.blocked = self.blocked, Future() if again else None
+        assert blocked is not None
+        blocked.set(None)
+
+
+def test_a_driver_that_blocks_anew_is_awaited_anew(loop: Loop, run: Run, tmp_path: Path) -> None:
+    driver = Hesitant()
+    owner = Owner(loop, config(tmp_path), driver)
+    process = Process(owner.child())
+    owner.begin(None)
+
+    async def story() -> None:
+        os.write(process.stdout, b"one\n")
+        await seen(b"one\n")
+        os.write(process.stdout, b"two\n")
+        driver.let_go(again=True)
+        driver.let_go(again=False)
+        await seen(b"one\ntwo\n")
+
+    async def seen(text: bytes) -> None:
+        while driver.seen != text:
+            await turn()
+
+    async def turn() -> None:
+        turned: Future[None] = Future()
+        loop.call_later(0.01, lambda: turned.set(None))
+        await turned
+
+    run(story())
+    process.exit()
+    owner.close()
 
 
 def test_path_too_long_is_refused(loop: Loop, tmp_path: Path) -> None:
