@@ -29,6 +29,10 @@ class Config:
     log_format: str = "text"
     ready_fd: int | None = None
     """Gets `ready\\n` once calls are served, or `failed: <reason>\\n`; then it is closed."""
+    snapshotter: str = ""
+    """The storage driver in use; "" is the one used before, else the first that works here."""
+    snapshotter_opts: tuple[str, ...] = ()
+    """Its options, `key=value` by Docker's names."""
     shim: str = "docker-containerd-shim"
     """The program that runs a container when a runtime names none by path."""
 
@@ -48,6 +52,8 @@ def parse(argv: list[str]) -> Config:
         log_level=flags.log_level,
         log_format=flags.log_format,
         ready_fd=_ready_fd(flags),
+        snapshotter=flags.snapshotter,
+        snapshotter_opts=tuple(flags.snapshotter_opt),
         shim=flags.shim or _beside("docker-containerd-shim"),
     )
 
@@ -60,6 +66,15 @@ def _parser() -> ArgumentParser:
     parser.add_argument("-l", "--log-level", default="info", choices=LEVELS)
     parser.add_argument("--log-format", default="text", choices=("text", "json"))
     parser.add_argument("--ready-fd", type=int, help="descriptor that gets `ready` or `failed: <reason>`, one line")
+    parser.add_argument(
+        "--snapshotter", default="", metavar="NAME",
+        help="storage driver in use: overlayfs, overlay, aufs, btrfs or native"
+        " (default: the one used before, else the first of overlayfs, btrfs, native that works here)",
+    )
+    parser.add_argument(
+        "--snapshotter-opt", action="append", default=[], metavar="KEY=VALUE",
+        help="an option of it, by Docker's names",
+    )
     parser.add_argument("--shim", help="path of docker-containerd-shim (default: beside this program)")
     parser.add_argument("-v", "--version", action="version", version=f"docker-containerd {VERSION} {REVISION}".strip())
     return parser

@@ -19,8 +19,12 @@ RESOLVE_IN_ROOT: Final = 0x10
 
 MNT_DETACH: Final = 2
 MS_BIND: Final = 0x1000
+MS_REMOUNT: Final = 0x20
+CLONE_FS: Final = 0x200
 
 SYS_OPENAT2: Final = 437
+SYS_QUOTACTL_FD: Final = 443
+DT_UNKNOWN: Final = 0
 _OPEN_HOW: Final = struct.Struct("=QQQ")
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +32,9 @@ _libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_u
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.opendir.restype = _libc.readdir.restype = ctypes.c_void_p
+_libc.readdir.argtypes = _libc.closedir.argtypes = [ctypes.c_void_p]
+_DIRENT: Final = struct.Struct("=QqHB")
 
 
 def _check(result: int, path: str = "") -> int:
@@ -55,6 +62,30 @@ def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
 
 def umount2(target: str, flags: int) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags))
+
+
+def quotactl_fd(descriptor: int, command: int, number: int, argument: bytes) -> None:
+    """quotactl_fd(2), since Linux 5.14: on the file system that `descriptor` lies on."""
+    _check(_libc.syscall(SYS_QUOTACTL_FD, descriptor, command, number, argument))
+
+
+def entry_types(directory: str) -> dict[str, int]:
+    """The names in a directory with their d_type."""
+    stream = _libc.opendir(os.fsencode(directory))
+    if not stream:
+        _check(-1, directory)
+    found = {}
+    try:
+        while entry := _libc.readdir(stream):
+            kind = _DIRENT.unpack(ctypes.string_at(entry, _DIRENT.size))[3]
+            found[os.fsdecode(ctypes.string_at(entry + _DIRENT.size))] = kind
+    finally:
+        _libc.closedir(stream)
+    return found
 
 
 def become_subreaper() -> None:

@@ -32,7 +32,7 @@ from services.containerd.api.content import ContentService
 from services.containerd.api.diff import DiffService
 from services.containerd.api.events import EventsService
 from services.containerd.api.images import ImagesService
-from services.containerd.api.introspection import IntrospectionService, plugins, snapshotter_plugin
+from services.containerd.api.introspection import IntrospectionService, plugins, refused_plugin, snapshotter_plugin
 from services.containerd.api.leases import LeasesService
 from services.containerd.api.namespaces import NamespacesService
 from services.containerd.api.snapshots import SnapshotsService
@@ -43,6 +43,7 @@ from services.containerd.config import Config
 from services.containerd.content.store import ContentStore
 from services.containerd.diff.differ import Differ
 from services.containerd.diff.mounted import unmount_leftovers
+from services.containerd.diff.whiteout import Form
 from services.containerd.events.exchange import Exchange
 from services.containerd.metadata.containers import Containers
 from services.containerd.metadata.content import ContentRows
@@ -53,8 +54,10 @@ from services.containerd.metadata.namespaces import Namespaces
 from services.containerd.metadata.snapshots import SnapshotRows
 from services.containerd.runtime.shims import Settings
 from services.containerd.runtime.tasks import Tasks
-from services.containerd.snapshots.native import Native
-from services.containerd.snapshots.overlay import Overlay, refusal
+from services.containerd.snapshots.aufs import Aufs
+from services.containerd.snapshots.choice import Choice
+from services.containerd.snapshots.choice import choose as choose_drivers
+from services.containerd.snapshots.overlay import Overlay
 from services.containerd.snapshots.snapshotter import Snapshotter, choose
 from services.containerd.upkeep import Upkeep
 
@@ -76,13 +79,12 @@ class Core:
         self.containers = Containers(db)
         self.images = Images(db)
         self.content = ContentStore(config.root / "content", ContentRows(db, self.leases))
-        overlay, native = Overlay(config.root / Overlay.name), Native(config.root / Native.name)
-        self.snapshotters = {
-            driver.name: Snapshotter(SnapshotRows(db, self.leases, driver.name), driver) for driver in (overlay, native)
-        }
-        self.overlay_refusal = ""
+        self.snapshotters: dict[str, Snapshotter] = {}
+        """Those that are served, the one in use first."""
+        self.choice = Choice()
         self.scratch = config.state / "mounts"
-        self.differ = Differ(self.content, overlay.root, self.scratch)
+        layered = {config.root / Overlay.name: Form.DEVICE, config.root / Aufs.name: Form.FILE}
+        self.differ = Differ(self.content, layered, self.scratch)
         self.collector = Collector(db, self.content, self.snapshotters, self.exchange)
         self.upkeep = Upkeep(db, self.content.blobs)
         self.tasks = Tasks(
@@ -107,25 +109,19 @@ class Core:
             )
         self.content.open()
         unmount_leftovers(self.scratch)
-        for snapshotter in self.snapshotters.values():
+        used = {name for (name,) in self.db.read("SELECT DISTINCT driver FROM snapshots")}
+        config = self.config
+        self.choice = choose_drivers(config.root, self.scratch, config.snapshotter, config.snapshotter_opts, used)
+        for driver in self.choice.drivers:
+            snapshotter = Snapshotter(SnapshotRows(self.db, self.leases, driver.name), driver)
             snapshotter.open()
-        self._leave_out_overlay()
-
-    def _leave_out_overlay(self) -> None:
-        """Without overlayfs in the kernel, or on a file system it does not stack on, `native` is all there is."""
-        self.overlay_refusal = refusal(self.snapshotters[Overlay.name].driver.root, self.scratch)
-        if self.overlay_refusal:
-            log.warning("snapshotter left out name=%s reason=%s", Overlay.name, self.overlay_refusal)
-            del self.snapshotters[Overlay.name]
+            self.snapshotters[driver.name] = snapshotter
 
     def rows(self) -> list[Plugin]:
         """What introspection shows."""
-        found = [
-            snapshotter_plugin(name, str(it.driver.root), ["rebase"] if it.driver.rebases else [])
-            for name, it in self.snapshotters.items()
-        ]
-        if self.overlay_refusal:
-            found.append(snapshotter_plugin(Overlay.name, "", [], self.overlay_refusal))
+        drivers = self.choice.drivers
+        found = [snapshotter_plugin(driver, chosen=driver is drivers[0]) for driver in drivers]
+        found += [refused_plugin(name, reason) for name, reason in self.choice.refused.items()]
         return plugins(str(self.content.root), found)
 
 
@@ -181,7 +177,7 @@ async def _server(core: Core) -> aio.Server:
     services = cast(aio.Server, _Services(server))
     exchange, collector = core.exchange, core.collector
     add_VersionServicer_to_server(VersionService(), services)
-    add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows()), services)
+    add_IntrospectionServicer_to_server(IntrospectionService(_uuid(core.config.root), core.rows), services)
     add_NamespacesServicer_to_server(NamespacesService(core.namespaces, exchange), services)
     add_ContentServicer_to_server(ContentService(core.content, exchange, collector), services)
     add_ImagesServicer_to_server(ImagesService(core.images, exchange, collector, core.upkeep), services)

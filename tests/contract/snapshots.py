@@ -6,7 +6,7 @@ The rules are those of services/containerd/snapshots/snapshotter.py; the file sy
 import asyncio
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,15 @@ from protos import errdefs
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.services.snapshots.v1.snapshots_pb2 import Info
 from protos.containerd.types.mount_pb2 import Mount
-from services.containerd.diff.mounted import mounted
+from services.containerd.diff.apply import apply
+from services.containerd.diff.mounted import mounted, writable
+from services.containerd.diff.whiteout import Form
 from services.containerd.metadata.db import Database
 from services.containerd.metadata.leases import Leases
 from services.containerd.metadata.snapshots import SnapshotRows
 from services.containerd.snapshots.driver import Driver
 from services.containerd.snapshots.snapshotter import Snapshotter
+from tests.unit.containerd.diff.archive import Builder
 
 NS = "default"
 
@@ -29,15 +32,19 @@ NS = "default"
 class Fixture:
     """A snapshotter on a root of its own, that can be opened again as after a crash."""
 
-    def __init__(self, path: Path, make: "type[Driver]") -> None:
+    def __init__(self, path: Path, make: "Callable[[Path], Driver]") -> None:
         self.path = path
         self.scratch = path / "mounts"
         self.scratch.mkdir(exist_ok=True)
         self._make = make
         self.db = Database(path / "meta.db")
-        driver = make(path / make.name)
+        driver = make(path / "driver")
+        refusal = driver.refusal(self.scratch)
+        assert not refusal, refusal
         self.snapshotter = Snapshotter(SnapshotRows(self.db, Leases(self.db), driver.name), driver)
         self.snapshotter.open()
+        form = {"overlayfs": Form.DEVICE, "aufs": Form.FILE}.get(driver.name)
+        self.layered = {driver.root: form} if form else {}
 
     def reopen(self) -> "Fixture":
         self.db.close()
@@ -49,8 +56,17 @@ class Fixture:
     def view(self, key: str, parent: str = "") -> list[Mount]:
         return asyncio.run(self.snapshotter.view(NS, key, parent, {}, ""))
 
-    def commit(self, key: str, name: str, **labels: str) -> None:
-        self.snapshotter.commit(NS, key, name, labels, "")
+    def commit(self, key: str, name: str, parent: str = "", **labels: str) -> None:
+        asyncio.run(self.snapshotter.commit(NS, key, name, labels, "", parent))
+
+    def apply(self, mounts: Sequence[Mount], layer: bytes) -> None:
+        """Unpack a layer as the differ does it: in place where it can."""
+        place = writable(mounts, self.layered)
+        if place is None:
+            with self.mounted(mounts) as root:
+                apply(root, [layer])
+            return
+        apply(place.path, [layer], form=place.form, parents=place.parents)
 
     def remove(self, key: str) -> None:
         async def work() -> None:
@@ -79,20 +95,25 @@ class Fixture:
             return {path.name: path.read_text() for path in root.iterdir() if path.is_file()}
 
     def directories(self) -> list[str]:
-        return sorted(entry.name for entry in (self.path / self._make.name).iterdir() if entry.name.isdecimal())
+        return sorted(entry.name for entry in (self.path / "driver").iterdir() if entry.name.isdecimal())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 class SnapshotterSuite:
-    """Subclass it as `Test…` with `driver` set."""
+    """Subclass it as `Test…` with `driver` set; `home` where the driver wants a file system of its own."""
 
     driver: type[Driver]
 
     @pytest.fixture
-    def on(self, tmp_path: Path) -> Iterator[Fixture]:
-        fixture = Fixture(tmp_path, self.driver)
+    def home(self, tmp_path: Path) -> Path:
+        return tmp_path
+
+    @pytest.fixture
+    def on(self, home: Path) -> Iterator[Fixture]:
+        fixture = Fixture(home, self.driver)
         yield fixture
-        left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(tmp_path) in line]
+        fixture.db.close()
+        left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{home}/" in line]
         assert left == []
 
     # Kinds and names
@@ -312,7 +333,7 @@ class SnapshotterSuite:
         on.remove("a")
         on.remove("base")
         asyncio.run(on.snapshotter.cleanup())
-        assert [path for path in (on.path / on.snapshotter.name).rglob("*") if path.is_file()] == []
+        assert [path for path in (on.path / "driver").rglob("*") if path.is_file()] == []
         assert on.directories() == []
 
     def test_removed_while_mounted_goes_on_to_work(self, on: Fixture) -> None:
@@ -337,17 +358,17 @@ class SnapshotterSuite:
     def test_half_made_directories_are_gone_after_a_restart(self, on: Fixture) -> None:
         on.prepare("a")
         for name in ("77", "78"):
-            (on.path / on.snapshotter.name / name / "fs").mkdir(parents=True)
+            (on.path / "driver" / name / "fs").mkdir(parents=True)
         again = on.reopen()
         assert again.directories() == ["1"]
         asyncio.run(again.snapshotter.cleanup())
-        assert list((again.path / again.snapshotter.name / "trash").iterdir()) == []
+        assert list((again.path / "driver" / "trash").iterdir()) == []
 
     def test_failed_preparation_leaves_nothing(self, on: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
         on.layer("base", f="x")
         make = on.snapshotter.driver.make
 
-        def fail(number: int, parents: list[int], *, writable: bool) -> None:
+        def fail(number: int, parents: list[int], *, writable: bool, size: int = 0) -> None:
             make(number, parents, writable=writable)
             raise OSError(28, "No space left on device")
 
@@ -371,9 +392,9 @@ class SnapshotterSuite:
             (root / "f").write_text("2")
         if not on.snapshotter.driver.rebases:
             with pytest.raises(errdefs.Unimplemented):
-                on.snapshotter.commit(NS, "a", "two", {}, "", "base")
+                on.commit("a", "two", "base")
             return
-        on.snapshotter.commit(NS, "a", "two", {}, "", "base")
+        on.commit("a", "two", "base")
         assert on.snapshotter.stat(NS, "two").parent == "base"
         assert on.files(on.view("v", "two")) == {"f": "2", "g": "1"}
 
@@ -382,5 +403,26 @@ class SnapshotterSuite:
         on.layer("other")
         on.prepare("a", "base")
         with pytest.raises(errdefs.InvalidArgument):
-            on.snapshotter.commit(NS, "a", "two", {}, "", "other")
-        on.snapshotter.commit(NS, "a", "two", {}, "", "base")
+            on.commit("a", "two", "other")
+        on.commit("a", "two", "base")
+
+    # Layers
+
+    def test_layers_are_unpacked_with_their_whiteouts(self, on: Fixture) -> None:
+        base = Builder().directory("d").add("d/old", b"1").add("gone", b"2").add("kept", b"3")
+        on.apply(on.prepare("a"), base.plain())
+        on.commit("a", "one")
+        top = Builder().add(".wh.gone").directory("d").add("d/.wh..wh..opq").add("d/new", b"4").add("e/f", b"5")
+        on.apply(on.prepare("b", "one"), top.plain())
+        on.commit("b", "two")
+        with on.mounted(on.view("v", "two")) as root:
+            assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == ["d", "d/new", "e", "e/f", "kept"]
+
+    def test_a_hundred_and_thirty_layers(self, on: Fixture) -> None:
+        for number in range(130):
+            mounts = on.prepare("work", str(number - 1) if number else "")
+            on.apply(mounts, Builder().add(f"f{number}", b"x").add("same", str(number).encode()).plain())
+            on.commit("work", str(number))
+        for mounts in (on.view("v", "129"), on.prepare("rw", "129")):
+            with on.mounted(mounts) as root:
+                assert (len(list(root.iterdir())), (root / "same").read_text()) == (131, "129")

@@ -1,18 +1,21 @@
 """containerd.services.introspection.v1.Introspection: what this daemon is made of, as `ctr plugins ls` shows it."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 
-from protos import errdefs
+from protos import errdefs, snapshots
 from protos.containerd.services.introspection.v1 import introspection_pb2 as pb
 from protos.containerd.services.introspection.v1.introspection_pb2_grpc import IntrospectionServicer
 from protos.containerd.types.platform_pb2 import Platform
 from services.containerd import filters
+from services.containerd.snapshots.driver import Driver
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_SNAPSHOTTER: Final = "io.containerd.snapshotter.v1"
 _METADATA: Final = "io.containerd.metadata.v1"
 _SERVICES: Final = (
     "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces",
@@ -20,14 +23,21 @@ _SERVICES: Final = (
 )
 
 
-def snapshotter_plugin(name: str, root: str, capabilities: Sequence[str], refusal: str = "") -> pb.Plugin:
-    """A storage driver's row; with a refusal it is shown as one that did not load."""
-    row = pb.Plugin(
-        type="io.containerd.snapshotter.v1", id=name, platforms=_here(), exports={"root": root},
-        capabilities=capabilities,
+def snapshotter_plugin(driver: Driver, *, chosen: bool) -> pb.Plugin:
+    """A storage driver's row."""
+    exports = {"root": str(driver.root), snapshots.STATUS: json.dumps(driver.status())}
+    if chosen:
+        exports[snapshots.DEFAULT] = driver.docker
+    return pb.Plugin(
+        type=_SNAPSHOTTER, id=driver.name, platforms=_here(), exports=exports,
+        capabilities=["rebase"] if driver.rebases else [],
     )
-    if refusal:
-        row.init_err.code, row.init_err.message = errdefs.Unimplemented.code, f"{refusal}: skip plugin"
+
+
+def refused_plugin(name: str, reason: str) -> pb.Plugin:
+    """The row of a storage driver that this machine cannot serve."""
+    row = pb.Plugin(type=_SNAPSHOTTER, id=name, platforms=_here())
+    row.init_err.code, row.init_err.message = errdefs.Unimplemented.code, f"{reason}: skip plugin"
     return row
 
 
@@ -41,7 +51,7 @@ def plugins(content_root: str, snapshotters: Sequence[pb.Plugin]) -> list[pb.Plu
     here = _here()
     rows = [pb.Plugin(type="io.containerd.content.v1", id="content", exports={"root": content_root}), *snapshotters]
     rows += [
-        pb.Plugin(type=_METADATA, id="sqlite", requires=["io.containerd.content.v1", "io.containerd.snapshotter.v1"]),
+        pb.Plugin(type=_METADATA, id="sqlite", requires=["io.containerd.content.v1", _SNAPSHOTTER]),
         pb.Plugin(type="io.containerd.gc.v1", id="scheduler", requires=[_METADATA]),
         pb.Plugin(type="io.containerd.differ.v1", id="walking", platforms=here, requires=[_METADATA]),
         pb.Plugin(type="io.containerd.event.v1", id="exchange"),
@@ -52,18 +62,18 @@ def plugins(content_root: str, snapshotters: Sequence[pb.Plugin]) -> list[pb.Plu
 
 
 class IntrospectionService(IntrospectionServicer):
-    def __init__(self, uuid: str, rows: Sequence[pb.Plugin]) -> None:
+    def __init__(self, uuid: str, rows: Callable[[], Sequence[pb.Plugin]]) -> None:
         self._uuid = uuid
         self._rows = rows
 
     async def Plugins(self, request: pb.PluginsRequest, context: Any) -> pb.PluginsResponse:
-        return pb.PluginsResponse(plugins=filters.select(self._rows, request.filters, _field))
+        return pb.PluginsResponse(plugins=filters.select(self._rows(), request.filters, _field))
 
     async def Server(self, request: Empty, context: Any) -> pb.ServerResponse:
         return pb.ServerResponse(uuid=self._uuid, pid=os.getpid(), pidns=os.stat("/proc/self/ns/pid").st_ino)
 
     async def PluginInfo(self, request: pb.PluginInfoRequest, context: Any) -> pb.PluginInfoResponse:
-        for row in self._rows:
+        for row in self._rows():
             if (row.type, row.id) == (request.type, request.id):
                 return pb.PluginInfoResponse(plugin=row)
         raise errdefs.NotFound(f"plugin {request.type}.{request.id}: not found")

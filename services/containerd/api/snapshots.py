@@ -45,7 +45,7 @@ class SnapshotsService(SnapshotsServicer):
     async def Commit(self, request: pb.CommitSnapshotRequest, context: Any) -> Empty:
         namespace, chosen = require_namespace(), self._choose(request.snapshotter)
         labels = dict(request.labels)
-        chosen.commit(namespace, request.key, request.name, labels, lease_var.get(), request.parent)
+        await chosen.commit(namespace, request.key, request.name, labels, lease_var.get(), request.parent)
         event = events.SnapshotCommit(key=request.key, name=request.name, snapshotter=chosen.name)
         self._exchange.publish(namespace, "/snapshot/commit", event)
         return Empty()

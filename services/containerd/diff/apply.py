@@ -16,6 +16,7 @@ from services.containerd.diff import kinds, whiteout
 from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.place import Place, clean
 from services.containerd.diff.tar import Reader
+from services.containerd.diff.whiteout import Form
 
 MAX_ENTRIES: Final = 5_000_000
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,13 +27,15 @@ _NODES: Final = {kinds.CHARACTER: stat.S_IFCHR, kinds.BLOCK_DEVICE: stat.S_IFBLK
 _MAX_TIME: Final = 2**34 * 10**9
 
 
-def apply(root: Path, chunks: Iterable[bytes], *, overlay: bool = False, parents: Sequence[Path] = ()) -> list[bytes]:
+def apply(
+    root: Path, chunks: Iterable[bytes], *, form: Form = Form.GONE, parents: Sequence[Path] = ()
+) -> list[bytes]:
     """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them, b"." too.
 
-    With `overlay` the tree is an upper layer: whiteouts become what overlayfs understands, implied directories look
-    like those of `parents`, the nearest first. Without, whiteouts remove. Blocks. InvalidArgument for a bad archive.
+    `form` is what becomes of whiteouts. Where they stay, the tree is one layer: implied directories look like those of
+    `parents`, the nearest first. Blocks. InvalidArgument for a bad archive.
     """
-    place = Place(root, overlay=overlay, parents=parents)
+    place = Place(root, form=form, parents=parents)
     try:
         applier = _Applier(place)
         applier.run(Reader(iter(chunks)))
@@ -70,7 +73,7 @@ class _Applier:
                 self._whiteout(path, base)
                 continue
             self._unpack(path, entry, reader)
-            if not self.place.overlay:
+            if self.place.form is Form.GONE:
                 self._unpacked.add(path)
         for _ in reader.rest():
             pass
@@ -86,6 +89,8 @@ class _Applier:
             self.named_root = True
             return
         parent, name = self.place.parent(path)
+        if entry.kind != kinds.DIRECTORY:
+            self.place.uncover(parent, name)
         if entry.kind == kinds.FILE:
             self._file(parent, name, entry, reader)
         elif entry.kind == kinds.DIRECTORY:
@@ -192,23 +197,15 @@ class _Applier:
             name = whiteout.hidden(base)
         except ValueError as error:
             raise TarError(str(error)) from error
-        if self.place.overlay:
-            self._hide(parent, name)
+        if self.place.form is not Form.GONE:
+            self.place.hide(parent, name)
         else:
             head = path.rpartition(b"/")[0]
             self._remove_old(parent, name, head + b"/" + name if head else name)
 
-    def _hide(self, parent: int, name: bytes) -> None:
-        """Put a whiteout device; what this layer has under that name hides the parents' by itself."""
-        facts = self.place.look(parent, name)
-        if facts is None:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
-        elif stat.S_ISDIR(facts.st_mode):
-            self.place.set_opaque(parent, name)
-
     def _opaque(self, directory: int, path: bytes) -> None:
-        if self.place.overlay:
-            os.setxattr(directory, whiteout.OPAQUE_XATTR, b"y")
+        if self.place.form is not Form.GONE:
+            self.place.make_opaque(directory)
             return
         for name in os.listdir(directory):
             encoded = os.fsencode(name)

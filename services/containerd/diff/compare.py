@@ -23,6 +23,13 @@ _KINDS: Final = {
 _OVERLAY_XATTRS: Final = "trusted.overlay."
 
 
+def branch_layer(branch: Path) -> Iterator[bytes]:
+    """The layer that a branch of aufs is: whiteouts are in it as they are in an archive, beside aufs's own files."""
+    archive = _Archive()
+    yield from _branch(archive, str(branch), b"")
+    yield END
+
+
 def upper_layer(upper: Path) -> Iterator[bytes]:
     """The layer that an overlay's upper directory is."""
     archive = _Archive()
@@ -35,6 +42,21 @@ def tree_layer(old: Path | None, new: Path) -> Iterator[bytes]:
     archive = _Archive()
     yield from _tree(archive, None if old is None else str(old), str(new), b"")
     yield END
+
+
+def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
+    for entry, facts in _sorted(directory):
+        base = os.fsencode(entry.name)
+        if base == whiteout.OPAQUE:
+            yield archive.opaque(prefix.rstrip(b"/"))
+        elif base.startswith(whiteout.META_PREFIX):
+            continue
+        elif base.startswith(whiteout.PREFIX):
+            yield archive.whiteout(prefix + whiteout.hidden(base))
+        else:
+            yield from archive.add(prefix + base, entry.path, facts)
+            if stat.S_ISDIR(facts.st_mode):
+                yield from _branch(archive, entry.path, prefix + base + b"/")
 
 
 def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
@@ -78,6 +100,8 @@ def _differs(before: "os.DirEntry[str]", now: "os.DirEntry[str]", facts: os.stat
     old = before.stat(follow_symlinks=False)
     if (old.st_dev, old.st_ino) == (facts.st_dev, facts.st_ino):
         return False
+    if (old.st_ino, old.st_ctime_ns, old.st_size) == (facts.st_ino, facts.st_ctime_ns, facts.st_size):
+        return False  # untouched since the file system took a snapshot: times of change cannot be set
     same = ("st_mode", "st_uid", "st_gid", "st_rdev")
     if any(getattr(old, name) != getattr(facts, name) for name in same):
         return True
@@ -125,7 +149,7 @@ class _Archive:
         return header(_empty(head + slash + whiteout.PREFIX + base))
 
     def opaque(self, directory: bytes) -> bytes:
-        return header(_empty(directory + b"/" + whiteout.OPAQUE))
+        return header(_empty(directory + b"/" + whiteout.OPAQUE if directory else whiteout.OPAQUE))
 
 
 def _entry(name: bytes, kind: bytes, facts: os.stat_result) -> Entry:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from services.containerd.content.store import ContentStore
 from services.containerd.diff import compare, implied
 from services.containerd.diff.apply import apply
 from services.containerd.diff.compression import compressor
-from services.containerd.diff.mounted import Layer, lower, mounted, writable
+from services.containerd.diff.mounted import Layer, branches, lower, mounted, writable
 from services.containerd.diff.stream import LayerStream
+from services.containerd.diff.whiteout import Form
 
 PLAIN: Final = "application/vnd.oci.image.layer.v1.tar"
 GZIP: Final = PLAIN + "+gzip"
@@ -49,10 +50,10 @@ class Comparison:
 
 
 class Differ:
-    def __init__(self, content: ContentStore, overlays: Path, scratch: Path) -> None:
+    def __init__(self, content: ContentStore, layered: Mapping[Path, Form], scratch: Path) -> None:
         self._content = content
-        self._overlays = overlays
-        """Where upper layers of the overlay driver lie."""
+        self._layered = layered
+        """Roots of the drivers whose snapshots hold one layer each, with the form of whiteouts there."""
         self._scratch = scratch
         """Where trees are mounted that cannot be used in place."""
 
@@ -72,7 +73,7 @@ class Differ:
             os.close(descriptor)
 
     def _unpack(self, stream: LayerStream, mounts: Sequence[Mount], sync: bool) -> None:
-        place = writable(mounts, self._overlays)
+        place = writable(mounts, self._layered)
         if place is not None:
             self._unpack_into(place, stream, sync)
             return
@@ -82,8 +83,8 @@ class Differ:
             self._unpack_into(Layer(path), stream, sync)
 
     def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
-        names = apply(place.path, stream, overlay=place.upper, parents=place.parents)
-        if names and place.upper and not place.parents:
+        names = apply(place.path, stream, form=place.form, parents=place.parents)
+        if names and place.form is not Form.GONE and not place.parents:
             implied.record(place.path, names)
         if sync:
             root = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -130,10 +131,12 @@ class Differ:
     @contextmanager
     def _layer(self, wanted: Comparison) -> Iterator[Iterator[bytes]]:
         """The pieces of the difference, while what they are read from is mounted."""
-        upper = writable(wanted.right, self._overlays)
+        upper = writable(wanted.right, self._layered)
         base = tuple(path for mount in wanted.left for path in lower(mount))
-        if upper is not None and upper.upper and upper.parents == base:
-            yield compare.upper_layer(upper.path)
+        if any(mount.type == "aufs" for mount in wanted.left):
+            base = tuple(path for path, _ in branches(wanted.left))
+        if upper is not None and upper.form is not Form.GONE and upper.parents == base:
+            yield (compare.upper_layer if upper.form is Form.DEVICE else compare.branch_layer)(upper.path)
             return
         with mounted(wanted.right, self._scratch) as new:
             if not wanted.left:

@@ -4,7 +4,8 @@ Bind mounts and overlays whose upper directory is known are used in place. Anyth
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,37 +15,57 @@ from typing import Final
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd import linux
+from services.containerd.diff.whiteout import Form
 
 _FLAGS: Final = {
     "ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "dirsync": 128, "noatime": 1024, "nodiratime": 2048,
     "bind": 4096, "rbind": 4096 | 16384, "relatime": 1 << 21, "strictatime": 1 << 24, "rw": 0, "defaults": 0,
+    "remount": linux.MS_REMOUNT,
 }
+_DATA_LIMIT: Final = os.sysconf("SC_PAGE_SIZE") - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A directory that holds one layer of an overlay, or a whole tree."""
+    """A directory that holds one layer, or a whole tree."""
 
     path: Path
     parents: tuple[Path, ...] = ()
-    upper: bool = False
-    """Whether whiteouts in it are overlayfs's."""
+    form: Form = Form.GONE
+    """Of the whiteouts in it; a whole tree has none."""
 
 
-def writable(mounts: Sequence[Mount], overlays: Path) -> Layer | None:
+def writable(mounts: Sequence[Mount], layered: Mapping[Path, Form]) -> Layer | None:
     """Where to unpack what is meant for these mounts; None where they must be mounted for it.
 
-    A plain directory below `overlays` is the upper layer of an overlay to come.
+    A plain directory below one of `layered` is a layer to come, with whiteouts of that form.
     """
-    if len(mounts) != 1:
+    if not mounts or any("remount" not in mount.options for mount in mounts[1:]):
         return None
     mount = mounts[0]
     if mount.type == "bind" and "ro" not in mount.options:
         path = Path(mount.source)
-        return Layer(path, upper=path.is_relative_to(overlays))
+        form = next((form for root, form in layered.items() if path.is_relative_to(root)), Form.GONE)
+        return Layer(path, form=form)
     if mount.type == "overlay" and option(mount, "upperdir"):
-        return Layer(Path(option(mount, "upperdir")), lower(mount), upper=True)
+        return Layer(Path(option(mount, "upperdir")), lower(mount), Form.DEVICE)
+    if mount.type == "aufs":
+        (top, mode), *below = branches(mounts)
+        if mode == "rw":
+            return Layer(top, tuple(path for path, _ in below), Form.FILE)
     return None
+
+
+def branches(mounts: Sequence[Mount]) -> list[tuple[Path, str]]:
+    """The branches of an aufs, the topmost first, with their modes."""
+    words = [word for mount in mounts for text in mount.options for word in _branch_words(text)]
+    return [(Path(path), mode) for path, _, mode in (word.rpartition("=") for word in words)]
+
+
+def _branch_words(text: str) -> list[str]:
+    if text.startswith("br:"):
+        return text.removeprefix("br:").split(":")
+    return [text.removeprefix("append:")] if text.startswith("append:") else []
 
 
 def option(mount: Mount, name: str) -> str:
@@ -70,7 +91,7 @@ def mounted(mounts: Sequence[Mount], scratch: Path) -> Iterator[Path]:
     try:
         for mount in mounts:
             _mount(mount, target)
-            done += 1
+            done += "remount" not in mount.options
         yield Path(target)
     finally:
         for _ in range(done):
@@ -97,6 +118,35 @@ def _mount(mount: Mount, target: str) -> None:
             data.append(text)
     kind = "" if mount.type in ("bind", "rbind") else mount.type
     try:
-        linux.mount(mount.source, target, kind, flags, ",".join(data))
+        if len(",".join(data)) > _DATA_LIMIT and lower(mount):
+            _mount_relative(mount, target, data)
+        else:
+            linux.mount(mount.source, target, kind, flags, ",".join(data))
     except OSError as error:
         raise errdefs.FailedPrecondition(f"cannot mount {mount.type} {mount.source}: {error.strerror}") from error
+
+
+def _mount_relative(mount: Mount, target: str, data: Sequence[str]) -> None:
+    """Many lower directories, named from the one they share: options may fill one page.
+
+    In a thread with a working directory of its own.
+    """
+    layers = lower(mount)
+    shared = os.path.commonpath(layers)
+    short = "lowerdir=" + ":".join(os.path.relpath(layer, shared) for layer in layers)
+    words = [short if text.startswith("lowerdir=") else text for text in data]
+    failures: list[OSError] = []
+
+    def work() -> None:
+        try:
+            linux.unshare(linux.CLONE_FS)
+            os.chdir(shared)
+            linux.mount(mount.source, target, mount.type, 0, ",".join(words))
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="mount")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]

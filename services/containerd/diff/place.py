@@ -15,7 +15,7 @@ from typing import Final
 from services.containerd import linux
 from services.containerd.diff import implied
 from services.containerd.diff.entry import TarError
-from services.containerd.diff.whiteout import OPAQUE_XATTR, is_device
+from services.containerd.diff.whiteout import OPAQUE, OPAQUE_XATTR, PREFIX, Form, is_device
 
 _INSIDE: Final = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS | linux.RESOLVE_NO_XDEV
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY
@@ -38,13 +38,14 @@ def clean(name: bytes) -> bytes:
 
 
 class Place:
-    def __init__(self, root: Path, *, overlay: bool, parents: Sequence[Path]) -> None:
-        self.overlay = overlay
-        """Whether the tree is an upper layer, where whiteouts stay as devices and xattrs."""
+    def __init__(self, root: Path, *, form: Form, parents: Sequence[Path]) -> None:
+        self.form = form
         self.implied: list[bytes] = []
         self._parents = parents
         self._root = os.open(root, _DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._hidden = False
+        """Whether there may be whiteouts of aufs."""
         self._stale = False
         """Whether a directory or a link went, so that kept directories may have other names by now."""
 
@@ -73,7 +74,7 @@ class Place:
     def _imply(self, path: bytes) -> int:
         parent, name = self.parent(path)
         facts = self.look(parent, name)
-        if facts is not None and not (self.overlay and is_device(facts)):
+        if facts is not None and not (self.form is Form.DEVICE and is_device(facts)):
             raise TarError(f"{path!r} is not a directory, but entries lie in it")
         self.make_directory(parent, name, 0o755)
         made = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
@@ -103,8 +104,36 @@ class Place:
         except FileNotFoundError:
             return None
 
+    def hide(self, parent: int, name: bytes) -> None:
+        """Put a whiteout; what this layer has under that name hides the parents' by itself."""
+        facts = self.look(parent, name)
+        if facts is not None and stat.S_ISDIR(facts.st_mode):
+            self.set_opaque(parent, name)
+        elif facts is None and self.form is Form.DEVICE:
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+        elif facts is None:
+            _touch(parent, PREFIX + name)
+            self._hidden = True
+
+    def uncover(self, parent: int, name: bytes) -> bool:
+        """Take aufs's whiteout of a name that this layer brings after all; whether there was one.
+
+        Only aufs has both in one directory, and there the whiteout would win.
+        """
+        if not self._hidden:
+            return False
+        try:
+            os.unlink(PREFIX + name, dir_fd=parent)
+        except FileNotFoundError:
+            return False
+        return True
+
     def make_directory(self, parent: int, name: bytes, mode: int) -> None:
         """Make a directory, or keep the one that is there; in place of a whiteout it is opaque."""
+        if self.uncover(parent, name):
+            os.mkdir(name, mode, dir_fd=parent)
+            self.set_opaque(parent, name)
+            return
         try:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
@@ -113,15 +142,21 @@ class Place:
                 return
             self.remove(parent, name)
             os.mkdir(name, mode, dir_fd=parent)
-            if self.overlay and facts is not None and is_device(facts):
+            if self.form is Form.DEVICE and facts is not None and is_device(facts):
                 self.set_opaque(parent, name)
 
     def set_opaque(self, parent: int, name: bytes) -> None:
         descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
-            os.setxattr(descriptor, OPAQUE_XATTR, b"y")
+            self.make_opaque(descriptor)
         finally:
             os.close(descriptor)
+
+    def make_opaque(self, directory: int) -> None:
+        if self.form is Form.DEVICE:
+            os.setxattr(directory, OPAQUE_XATTR, b"y")
+        else:
+            _touch(directory, OPAQUE)
 
     def remove(self, parent: int, name: bytes) -> None:
         """Remove whatever has that name, with all it holds; not an error where there is nothing."""
@@ -133,3 +168,8 @@ class Place:
         else:
             os.unlink(name, dir_fd=parent)
         self._stale = self._stale or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)
+
+
+def _touch(directory: int, name: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(name, flags, 0o444, dir_fd=directory))

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from enum import Enum
 from typing import Final
 
 PREFIX: Final = b".wh."
@@ -9,6 +10,14 @@ META_PREFIX: Final = b".wh..wh."
 OPAQUE: Final = b".wh..wh..opq"
 OPAQUE_XATTR: Final = "trusted.overlay.opaque"
 """On a directory of an overlay's upper layer; its value is `y`."""
+
+
+class Form(Enum):
+    """What a whiteout becomes in the tree that a layer is unpacked into."""
+
+    GONE = "removes what it names"
+    DEVICE = "overlayfs's: a device, or an xattr of the directory"
+    FILE = "aufs's: the file it is in the archive"
 
 
 def is_device(facts: os.stat_result) -> bool:

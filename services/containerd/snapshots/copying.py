@@ -28,13 +28,13 @@ def _copy_directory(source: str, target: str, links: dict[tuple[int, int], str])
         if identity in links:
             os.link(links[identity], place, follow_symlinks=False)
             continue
-        _copy_leaf(entry.path, place, facts)
+        copy_leaf(entry.path, place, facts)
         if facts.st_nlink > 1:
             links[identity] = place
-    _copy_attributes(source, target, os.lstat(source))
+    copy_attributes(source, target, os.lstat(source))
 
 
-def _copy_leaf(source: str, place: str, facts: os.stat_result) -> None:
+def copy_leaf(source: str, place: str, facts: os.stat_result) -> None:
     if stat.S_ISREG(facts.st_mode):
         _copy_file(source, place, facts.st_size)
     elif stat.S_ISLNK(facts.st_mode):
@@ -43,10 +43,10 @@ def _copy_leaf(source: str, place: str, facts: os.stat_result) -> None:
         os.mknod(place, stat.S_IFSOCK | 0o600)
     else:
         os.mknod(place, facts.st_mode, facts.st_rdev)
-    _copy_attributes(source, place, facts)
+    copy_attributes(source, place, facts)
 
 
-def _copy_attributes(source: str, place: str, facts: os.stat_result) -> None:
+def copy_attributes(source: str, place: str, facts: os.stat_result) -> None:
     os.chown(place, facts.st_uid, facts.st_gid, follow_symlinks=False)
     for name in os.listxattr(source, follow_symlinks=False):
         os.setxattr(place, name, os.getxattr(source, name, follow_symlinks=False), follow_symlinks=False)

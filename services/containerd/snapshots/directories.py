@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,24 +35,60 @@ class Directories:
         except FileNotFoundError:
             return
 
-    def sweep(self) -> None:
+    def sweep(self, remove: Callable[[Path], object] = shutil.rmtree) -> None:
         for entry in os.scandir(self._trash):
-            shutil.rmtree(entry.path)
+            remove(Path(entry.path))
 
 
-def disk_usage(root: Path) -> tuple[int, int]:
+def disk_usage(root: Path, ignored: Callable[[str], bool] = lambda name: False) -> tuple[int, int]:
     """Bytes on disk and inodes of a tree, a hard-linked file counted once. What goes meanwhile is not counted."""
-    facts = root.stat()
-    size, seen = facts.st_blocks * 512, {(facts.st_dev, facts.st_ino)}
-    pending = [str(root)]
+    return _usage(root, set(), ignored)
+
+
+def added_usage(root: Path, base: Path) -> tuple[int, int]:
+    """The same without what is hard-linked with `base`."""
+    return _usage(root, {(facts.st_dev, facts.st_ino) for _, facts in _walk(str(base))}, lambda name: False)
+
+
+def changed_usage(root: Path, base: Path) -> tuple[int, int]:
+    """The same of a snapshot by the file system, where what is as it was has the number and the times it had."""
+    size, seen, pending = 0, set(), [(str(root), str(base))]
     while pending:
-        for entry, facts in _entries(pending.pop()):
-            if (facts.st_dev, facts.st_ino) not in seen:
-                seen.add((facts.st_dev, facts.st_ino))
+        new, old = pending.pop()
+        was = {entry.name: facts for entry, facts in _entries(old)}
+        for entry, facts in _entries(new):
+            before = was.get(entry.name)
+            same = before is not None and (before.st_ino, before.st_ctime_ns) == (facts.st_ino, facts.st_ctime_ns)
+            if not same and facts.st_ino not in seen:
+                seen.add(facts.st_ino)
                 size += facts.st_blocks * 512
             if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
+                pending.append((entry.path, f"{old}/{entry.name}"))
     return size, len(seen)
+
+
+def _usage(root: Path, known: set[tuple[int, int]], ignored: Callable[[str], bool]) -> tuple[int, int]:
+    facts = root.stat()
+    size, seen = facts.st_blocks * 512, {(facts.st_dev, facts.st_ino)}
+    for _entry, facts in _walk(str(root), ignored):
+        identity = (facts.st_dev, facts.st_ino)
+        if identity not in seen and identity not in known:
+            seen.add(identity)
+            size += facts.st_blocks * 512
+    return size, len(seen)
+
+
+def _walk(
+    root: str, ignored: Callable[[str], bool] = lambda name: False
+) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
+    pending = [root]
+    while pending:
+        for entry, facts in _entries(pending.pop()):
+            if ignored(entry.name):
+                continue
+            yield entry, facts
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
 
 
 def _entries(directory: str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:

@@ -1,32 +1,43 @@
 """Storage driver `native`: a snapshot is a whole copy of its parent. Works on any file system; Docker calls it vfs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
+from services.containerd.snapshots import options
 from services.containerd.snapshots.copying import copy_tree
-from services.containerd.snapshots.directories import Directories, disk_usage
+from services.containerd.snapshots.directories import disk_usage
+from services.containerd.snapshots.numbered import Numbered
+from services.containerd.snapshots.quota import Projects
 
 
-class Native:
+class Native(Numbered):
     name = "native"
-    rebases = False
-    quick = False
+    docker = "vfs"
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._directories = Directories(root)
-        self.discard = self._directories.discard
-        self.sweep = self._directories.sweep
+    def __init__(self, root: Path, options: Mapping[str, str] = {}) -> None:
+        super().__init__(root)
+        self._size = _parse(options)
+        self._projects: Projects | None = None
 
     def open(self, known: set[int]) -> None:
-        self._directories.open(known)
+        super().open(known)
+        try:
+            self._projects = Projects(self.root)
+        except OSError as error:
+            if self._size:
+                raise errdefs.FailedPrecondition(_NO_QUOTA) from error
 
-    def make(self, number: int, parents: list[int], *, writable: bool) -> None:
+    def make(self, number: int, parents: list[int], *, writable: bool, size: int = 0) -> None:
         path = self._directories.path(number)
         if parents and not writable:
             return
+        if size and not self._projects:
+            raise errdefs.InvalidArgument(_NO_QUOTA)
         path.mkdir(mode=0o755)
+        if self._projects and writable and parents and (size or self._size):
+            self._projects.confine(path, number, size or self._size)
         if parents:
             copy_tree(self._directories.path(parents[0]), path)
 
@@ -35,8 +46,10 @@ class Native:
         source = str(self._directories.path(shown))
         return [Mount(type="bind", source=source, options=["rw" if writable else "ro", "rbind"])]
 
-    def rebase(self, number: int, parents: list[int]) -> None:
-        raise errdefs.Unimplemented("a native snapshot is a copy of its parent from the start")
+    def discard(self, number: int) -> None:
+        super().discard(number)
+        if self._projects:
+            self._projects.release(number)
 
     def labels(self, number: int) -> dict[str, str]:
         return {}
@@ -45,3 +58,13 @@ class Native:
         """A copy takes what it takes; a view takes nothing."""
         path = self._directories.path(number)
         return disk_usage(path) if path.exists() else (0, 0)
+
+
+_NO_QUOTA = "Filesystem does not support, or has not enabled quotas"
+
+
+def _parse(given: Mapping[str, str]) -> int:
+    for key in given:
+        if key not in ("size", "vfs.size"):
+            raise errdefs.InvalidArgument(f"unknown option {key} for vfs")
+    return max((options.size(text) for text in given.values()), default=0)

@@ -1,75 +1,77 @@
 """Storage driver `overlayfs`: a layer is a directory `fs`, stacked by the kernel; Docker calls it overlay2."""
 
-import os
-import re
-import shutil
+import contextlib
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd.diff import implied
-from services.containerd.diff.mounted import mounted
-from services.containerd.snapshots.directories import TRASH, Directories, disk_usage
+from services.containerd.snapshots import backing, options, stacking
+from services.containerd.snapshots.directories import disk_usage
+from services.containerd.snapshots.numbered import Numbered
+from services.containerd.snapshots.quota import Projects
 
-_PARAMETERS: Final = Path("/sys/module/overlay/parameters")
-_UNWANTED: Final = ("index", "redirect_dir", "metacopy")
-"""Options that would put more than files and whiteouts into an upper directory."""
+log = logging.getLogger("snapshots")
 
-
-def refusal(root: Path, scratch: Path) -> str:
-    """Why the kernel will not stack directories below `root`; empty where it will."""
-    if not re.search(r"\boverlay$", Path("/proc/filesystems").read_text(), re.MULTILINE):
-        return "the kernel has no overlayfs: modprobe overlay"
-    trial = root / TRASH / "trial"
-    layers = [trial / name for name in ("lower1", "lower2", "upper", "work")]
-    for layer in layers:
-        layer.mkdir(parents=True, exist_ok=True)
-    lower1, lower2, upper, work = layers
-    stack = Mount(
-        type="overlay", source="overlay",
-        options=[f"lowerdir={lower1}:{lower2}", f"upperdir={upper}", f"workdir={work}", *_switched_off()],
-    )
-    try:
-        with mounted([stack], scratch):
-            return ""
-    except errdefs.FailedPrecondition as error:
-        return f"{root} cannot hold overlayfs layers: {error}"
-    finally:
-        shutil.rmtree(trial)
+_NO_SIZE: Final = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
 
 
-class Overlay:
+class Overlay(Numbered):
     name = "overlayfs"
+    docker = "overlay2"
     rebases = True
     quick = True
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._directories = Directories(root)
-        self.discard = self._directories.discard
-        self.sweep = self._directories.sweep
-        self._options = _switched_off()
+    def __init__(self, root: Path, options: Mapping[str, str] = {}) -> None:
+        super().__init__(root)
+        self._size = _parse(options)
+        self._projects: Projects | None = None
+        self._options = stacking.switched_off()
+
+    def refusal(self, scratch: Path) -> str:
+        return stacking.refusal(self.root, scratch, self.docker)
 
     def open(self, known: set[int]) -> None:
-        self._directories.open(known)
+        super().open(known)
+        filesystem = backing.filesystem(self.root)
+        if filesystem != "xfs":
+            if self._size:
+                raise errdefs.FailedPrecondition(
+                    f"Storage Option overlay2.size only supported for backingFS XFS. Found {filesystem}"
+                )
+            return
+        try:
+            self._projects = Projects(self.root)
+        except OSError as error:
+            if self._size:
+                raise errdefs.FailedPrecondition(
+                    "Storage option overlay2.size not supported. Filesystem does not support Project Quota:"
+                    f" {error.strerror}"
+                ) from error
 
-    def make(self, number: int, parents: list[int], *, writable: bool) -> None:
+    def make(self, number: int, parents: list[int], *, writable: bool, size: int = 0) -> None:
+        if size and not self._projects:
+            raise errdefs.InvalidArgument(_NO_SIZE)
         path = self._directories.path(number)
         path.mkdir(mode=0o700)
+        if self._projects and writable and parents and (size or self._size):
+            self._projects.confine(path, number, size or self._size)
         upper = path / "fs"
         upper.mkdir(mode=0o755)
         if writable:
             (path / "work").mkdir(mode=0o711)
         if parents:
-            _copy_owner(self._layer(parents[0]), upper)
+            stacking.copy_owner(self._layer(parents[0]), upper)
 
     def mounts(self, number: int, parents: list[int], *, writable: bool) -> list[Mount]:
         layers = [str(self._layer(parent)) for parent in parents]
         if not layers:
-            return [_bind(str(self._layer(number)), writable=writable)]
+            return [stacking.bind(str(self._layer(number)), writable=writable)]
         if not writable and len(layers) == 1:
-            return [_bind(layers[0], writable=False)]
+            return [stacking.bind(layers[0], writable=False)]
         options = list(self._options)
         if writable:
             path = self._directories.path(number)
@@ -82,37 +84,40 @@ class Overlay:
         upper = self._layer(number)
         implied.settle(upper, [self._layer(parent) for parent in parents])
 
+    def discard(self, number: int) -> None:
+        super().discard(number)
+        if self._projects:
+            with contextlib.suppress(OSError):
+                self._projects.release(number)
+
     def labels(self, number: int) -> dict[str, str]:
         return {"containerd.io/snapshot/overlay.upperdir": str(self._layer(number))}
 
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
         return disk_usage(self._layer(number))
 
+    def status(self) -> list[tuple[str, str]]:
+        """Whatever the kernel's defaults, the options that would make it otherwise are switched off."""
+        return [
+            ("Backing Filesystem", backing.filesystem(self.root)), ("Supports d_type", "true"),
+            ("Using metacopy", "false"), ("Native Overlay Diff", "true"), ("userxattr", "false"),
+        ]
+
     def _layer(self, number: int) -> Path:
         return self._directories.path(number) / "fs"
 
 
-def _bind(source: str, *, writable: bool) -> Mount:
-    return Mount(type="bind", source=source, options=["rw" if writable else "ro", "rbind"])
-
-
-def _switched_off() -> list[str]:
-    """`index=off` where the kernel knows it; the others only where the kernel has them on by default."""
-    found = []
-    for name in _UNWANTED:
-        try:
-            default = (_PARAMETERS / name).read_text().strip()
-        except OSError:
-            continue
-        if name == "index" or default in ("Y", "1"):
-            found.append(f"{name}=off")
-    return found
-
-
-def _copy_owner(source: Path, target: Path) -> None:
-    """The root directory of a new layer looks like its parent's."""
-    facts = source.stat()
-    if (facts.st_uid, facts.st_gid) != (0, 0):
-        os.chown(target, facts.st_uid, facts.st_gid)
-    if facts.st_mode & 0o7777 != 0o755:
-        target.chmod(facts.st_mode & 0o7777)
+def _parse(given: Mapping[str, str]) -> int:
+    """The size that every container may have, 0 for no limit."""
+    size = 0
+    for key, value in given.items():
+        if key == "overlay2.size":
+            size = options.size(value)
+        elif key == "overlay2.override_kernel_check":
+            log.warning(
+                "DEPRECATED: the overlay2.override_kernel_check option is ignored and will be removed in the next"
+                " release. You can safely remove this option from your configuration."
+            )
+        else:
+            raise errdefs.InvalidArgument(f"overlay2: unknown option {key}")
+    return size

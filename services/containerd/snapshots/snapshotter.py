@@ -15,6 +15,7 @@ import asyncio
 import logging
 
 from protos import errdefs
+from protos import snapshots as wire
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.services.snapshots.v1.snapshots_pb2 import Info
 from protos.containerd.types.mount_pb2 import Mount
@@ -54,6 +55,7 @@ class Snapshotter:
         if not key:
             raise errdefs.InvalidArgument("snapshot key must not be empty")
         writable = kind == snapshots_pb2.ACTIVE
+        size = _size(labels)
         number = 0
         try:
             with storage.translated(f"cannot make snapshot {key}"), self._rows.db.write():
@@ -62,20 +64,20 @@ class Snapshotter:
                 number = self._rows.insert(namespace, key, base, first, labels, lease)
                 parents = self._rows.ancestors(base)
                 if self.driver.quick:
-                    self.driver.make(number, parents, writable=writable)
+                    self.driver.make(number, parents, writable=writable, size=size)
             if not self.driver.quick:
-                await self._make_slowly(number, parents, kind)
+                await self._make_slowly(number, parents, kind, size)
         except BaseException:
             if number:
                 self.driver.discard(number)
             raise
         return self.driver.mounts(number, parents, writable=writable)
 
-    async def _make_slowly(self, number: int, parents: list[int], kind: int) -> None:
+    async def _make_slowly(self, number: int, parents: list[int], kind: int, size: int) -> None:
         """Fill the directory of a row that nobody sees yet, but that keeps its parent from going."""
         try:
             with storage.translated("cannot copy the parent of a snapshot"):
-                await threads.run(self.driver.make, number, parents, writable=kind == snapshots_pb2.ACTIVE)
+                await threads.run(self.driver.make, number, parents, writable=kind == snapshots_pb2.ACTIVE, size=size)
         except BaseException:
             self._rows.forget(number)
             raise
@@ -96,7 +98,7 @@ class Snapshotter:
         info.labels.update(self.driver.labels(found.id))
         return info
 
-    def commit(
+    async def commit(
         self, namespace: str, key: str, name: str, labels: dict[str, str], lease: str, parent: str = ""
     ) -> None:
         """Make an active snapshot a committed one called `name`; with `parent`, on top of that one if it had none."""
@@ -107,12 +109,23 @@ class Snapshotter:
             raise errdefs.FailedPrecondition(f"snapshot {key} is not active: failed precondition")
         if parent and found.parent_key and parent != found.parent_key:
             raise errdefs.InvalidArgument(f"snapshot {key} builds on {found.parent_key}, not on {parent}")
+        if self.driver.seals:
+            await self._seal(namespace, found, name)
         base = found.parent
         rebased = bool(parent) and found.parent is None
         with self._rows.db.write():
             if rebased:
                 base = self._rebase(namespace, found, parent)
             self._rows.commit(namespace, found, name, base, labels, lease)
+
+    async def _seal(self, namespace: str, snapshot: Snapshot, name: str) -> None:
+        """Outside any transaction, for it takes time; what may have changed meanwhile is looked at again."""
+        if self._rows.find(namespace, name) is not None:
+            raise errdefs.AlreadyExists(f'committed snapshot "{name}": already exists')
+        with storage.translated(f"cannot commit snapshot {snapshot.key}"):
+            await threads.run(self.driver.seal, snapshot.id, self._rows.ancestors(snapshot.parent))
+        if self._rows.get(namespace, snapshot.key) != snapshot:
+            raise errdefs.FailedPrecondition(f"snapshot {snapshot.key} was changed while it was committed")
 
     def _rebase(self, namespace: str, snapshot: Snapshot, parent: str) -> int | None:
         if not self.driver.rebases:
@@ -158,6 +171,13 @@ class Snapshotter:
 
     async def close(self) -> None:
         await asyncio.gather(*self._sweeps)
+
+
+def _size(labels: dict[str, str]) -> int:
+    text = labels.get(wire.SIZE, "0")
+    if not text.isdecimal():
+        raise errdefs.InvalidArgument(f"label {wire.SIZE} is no number of bytes: {text}")
+    return int(text)
 
 
 def choose(snapshotters: dict[str, Snapshotter], name: str) -> Snapshotter:

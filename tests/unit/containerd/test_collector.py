@@ -42,7 +42,7 @@ def test_garbage_goes_and_is_told(tmp_path: Path) -> None:
         picture.target.digest = kept
         house.stores.images.create(NS, picture)
         await house.snapshots.prepare(NS, "work", "", {}, "")
-        house.snapshots.commit(NS, "work", "base", {}, "")
+        await house.snapshots.commit(NS, "work", "base", {}, "")
         await house.snapshots.prepare(NS, "rw", "base", {}, "")
         with house.exchange.subscribe([]) as told:
             await house.collector.collect()

@@ -9,6 +9,7 @@ import pytest
 
 from protos import errdefs
 from services.containerd.diff.apply import apply
+from services.containerd.diff.whiteout import Form
 from tests.unit.containerd.diff.archive import Builder, header, pax
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="layers are unpacked as root")
@@ -130,12 +131,12 @@ class TestEntries:
 
 class TestWhiteoutsOfAnUpperLayer:
     def test_whiteout_is_a_device(self, root: Path) -> None:
-        unpack(root, Builder().add("d/.wh.gone"), overlay=True)
+        unpack(root, Builder().add("d/.wh.gone"), form=Form.DEVICE)
         assert is_whiteout(root / "d/gone")
         assert not (root / "d/.wh.gone").exists()
 
     def test_opaque_is_an_xattr(self, root: Path) -> None:
-        unpack(root, Builder().directory("d").add("d/.wh..wh..opq").add("d/f", b"x"), overlay=True)
+        unpack(root, Builder().directory("d").add("d/.wh..wh..opq").add("d/f", b"x"), form=Form.DEVICE)
         assert opaque(root / "d")
         assert (root / "d/f").read_text() == "x"
 
@@ -143,16 +144,16 @@ class TestWhiteoutsOfAnUpperLayer:
     def test_own_directory_beside_its_whiteout_is_opaque(self, root: Path, first: bool) -> None:
         whiteout, directory = Builder().add(".wh.d"), Builder().directory("d").add("d/f", b"x")
         parts = (whiteout, directory) if first else (directory, whiteout)
-        unpack(root, Builder().raw(parts[0].entries + parts[1].entries), overlay=True)
+        unpack(root, Builder().raw(parts[0].entries + parts[1].entries), form=Form.DEVICE)
         assert opaque(root / "d")
         assert (root / "d/f").read_text() == "x"
 
     def test_implied_directory_beside_its_whiteout_is_opaque(self, root: Path) -> None:
-        unpack(root, Builder().add(".wh.d").add("d/f", b"x"), overlay=True)
+        unpack(root, Builder().add(".wh.d").add("d/f", b"x"), form=Form.DEVICE)
         assert opaque(root / "d")
 
     def test_own_file_beside_its_whiteout_stays(self, root: Path) -> None:
-        unpack(root, Builder().add("f", b"x").add(".wh.f").add(".wh.g").add("g", b"y"), overlay=True)
+        unpack(root, Builder().add("f", b"x").add(".wh.f").add(".wh.g").add("g", b"y"), form=Form.DEVICE)
         assert [(root / name).read_text() for name in "fg"] == ["x", "y"]
 
     def test_implied_directory_looks_like_the_parents_one(self, root: Path, tmp_path: Path) -> None:
@@ -161,13 +162,13 @@ class TestWhiteoutsOfAnUpperLayer:
         (far / "tmp").chmod(0o1777)
         os.chown(far / "tmp/x", 5, 6)
         near.mkdir()
-        unpack(root, Builder().add("tmp/x/f"), overlay=True, parents=[near, far])
+        unpack(root, Builder().add("tmp/x/f"), form=Form.DEVICE, parents=[near, far])
         assert stat.S_IMODE((root / "tmp").stat().st_mode) == 0o1777
         assert ((root / "tmp/x").stat().st_uid, (root / "tmp/x").stat().st_gid) == (5, 6)
 
     def test_aufs_leftovers_are_skipped(self, root: Path) -> None:
         leftovers = Builder().directory(".wh..wh.plnk").add(".wh..wh.plnk/1.2", b"x").add(".wh..wh.aufs")
-        unpack(root, leftovers, overlay=True)
+        unpack(root, leftovers, form=Form.DEVICE)
         assert list(root.iterdir()) == []
 
 
@@ -240,18 +241,18 @@ class TestHostileArchives:
         assert {path.name for path in (root.parent / "outside").iterdir()} == {"file"}
         assert stat.S_IMODE((root.parent / "outside").stat().st_mode) == 0o755
 
-    @pytest.mark.parametrize("overlay", [False, True])
+    @pytest.mark.parametrize("form", Form)
     @pytest.mark.parametrize("name", EVIL)
-    def test_is_refused(self, root: Path, name: str, overlay: bool) -> None:
+    def test_is_refused(self, root: Path, name: str, form: Form) -> None:
         with pytest.raises(errdefs.InvalidArgument):
-            apply(root, [place(EVIL[name], root)], overlay=overlay)
+            apply(root, [place(EVIL[name], root)], form=form)
         self.check(root)
 
-    @pytest.mark.parametrize("overlay", [False, True])
+    @pytest.mark.parametrize("form", Form)
     @pytest.mark.parametrize("name", HARMLESS)
-    def test_stays_inside(self, root: Path, name: str, overlay: bool) -> None:
+    def test_stays_inside(self, root: Path, name: str, form: Form) -> None:
         try:
-            apply(root, [place(HARMLESS[name], root)], overlay=overlay)
+            apply(root, [place(HARMLESS[name], root)], form=form)
         except errdefs.InvalidArgument:
             pass
         self.check(root)

@@ -9,6 +9,7 @@ import pytest
 
 from services.containerd.diff.apply import apply
 from services.containerd.diff.compare import tree_layer, upper_layer
+from services.containerd.diff.whiteout import Form
 from tests.unit.containerd.diff.archive import names
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="layers are unpacked as root")
@@ -104,7 +105,7 @@ def test_upper_directory_becomes_a_layer(tmp_path: Path) -> None:
     assert names(data) == ["d", "d/.wh..wh..opq", "d/f", ".wh.gone"]
     again = tmp_path / "again"
     again.mkdir()
-    apply(again, [data], overlay=True)
+    apply(again, [data], form=Form.DEVICE)
     assert listing(again) == listing(upper)
     assert os.getxattr(again / "d", "trusted.overlay.opaque") == b"y"
 

@@ -8,17 +8,16 @@ import pytest
 
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
+from services.containerd.snapshots.driver import Driver
 from services.containerd.snapshots.snapshotter import Snapshotter, choose
 from tests.unit.containerd.metadata.stores import NS, Stores, open_stores
 
 
-class Slow:
+class Slow(Driver):
     """A driver whose `make` waits until it is let go."""
 
     name = "overlayfs"
     root = Path("/nowhere")
-    rebases = False
-    quick = False
 
     def __init__(self) -> None:
         self.begun, self.go = threading.Event(), threading.Event()
@@ -28,15 +27,12 @@ class Slow:
     def open(self, known: set[int]) -> None:
         self.known = known
 
-    def make(self, number: int, parents: list[int], *, writable: bool) -> None:
+    def make(self, number: int, parents: list[int], *, writable: bool, size: int = 0) -> None:
         self.begun.set()
         self.go.wait(10)
 
     def mounts(self, number: int, parents: list[int], *, writable: bool) -> list[Mount]:
         return [Mount(source=str(number), options=[str(parent) for parent in parents])]
-
-    def rebase(self, number: int, parents: list[int]) -> None:
-        raise AssertionError("not asked for")
 
     def discard(self, number: int) -> None:
         self.discarded.append(number)

@@ -1,0 +1,10 @@
+"""What dockerd and docker-containerd say to one another about snapshots beyond containerd's API."""
+
+from typing import Final
+
+SIZE: Final = "dockerd.io/snapshot.size"
+"""Label of a snapshot being prepared: bytes that it may take. Another containerd keeps it without heeding it."""
+DEFAULT: Final = "default"
+"""Export of the snapshotter plugin that docker-containerd was told to use, or chose; its value is Docker's name."""
+STATUS: Final = "status"
+"""Export with rows of `docker info`, a JSON list of pairs."""
