@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from services.dockerd import flags, rules, storage
+from services.dockerd import flags, rules
 
 if TYPE_CHECKING:
     from services.dockerd.network.config import NetworkConfig
@@ -92,7 +92,9 @@ class Config:
     """`address:port` or `interface:port`."""
     cluster_store_opts: Mapping[str, str] = field(default_factory=dict)
     storage_driver: str = ""
-    """"" chooses overlay2."""
+    """Docker's name; "" is the driver used before, else the first that works here."""
+    storage_opts: tuple[str, ...] = ()
+    """Options of that driver, `key=value`."""
     runtimes: Mapping[str, Runtime] = field(default_factory=lambda: {"runc": Runtime("runc")})
     default_runtime: str = "runc"
     default_shm_size: int = 64 << 20
@@ -177,11 +179,6 @@ class Config:
     def containerd_address(self) -> str:
         """Path of the gRPC socket that dockerd calls."""
         return self.containerd.removeprefix("unix://") or str(self.exec_root / "containerd" / "containerd.sock")
-
-    @property
-    def containerd_snapshotter(self) -> str:
-        """containerd's name of the storage driver."""
-        return storage.snapshotter(self.storage_driver)
 
     @property
     def network(self) -> "NetworkConfig":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags, proxies, versions
+from services.dockerd import flags, proxies, storage, versions
 from services.dockerd.cluster import settings
 from services.dockerd.config import VERSION, Config
 from services.dockerd.container.state import Status
@@ -21,6 +21,7 @@ from services.dockerd.logger import options
 from services.dockerd.metrics import meter
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.registry import mirrors
+from services.dockerd.remote import drivers
 from services.dockerd.versions import Program
 from services.dockerd.web.context import Version
 
@@ -32,13 +33,15 @@ NETWORK_DRIVERS: Final = ("bridge", "host", "null")
 async def info(engine: Engine, asked: Version) -> dict[str, Any]:
     """The reply of GET /info."""
     config = engine.config
-    containerd, runc, tini = await asyncio.gather(
-        versions.containerd(engine.client), versions.runtime(config), versions.init(config)
+    containerd, runc, tini, rows = await asyncio.gather(
+        versions.containerd(engine.client), versions.runtime(config), versions.init(config),
+        drivers.status(engine.client, engine.images.snapshotter),
     )
     document = {
         "ID": engine_id(config.data_root),
         **_counts(engine),
-        **_storage(config),
+        "Driver": storage.driver(engine.images.snapshotter),
+        "DriverStatus": rows,
         "Plugins": {
             "Volume": ["local", *engine.plugins.active("VolumeDriver")], "Network": list(NETWORK_DRIVERS),
             "Authorization": list(config.authorization_plugins) or None, "Log": list(options.DRIVERS),
@@ -83,27 +86,6 @@ def _counts(engine: Engine) -> dict[str, Any]:
         "ContainersStopped": len(states) - running - paused,
         "Images": len(engine.images.by_id),
     }
-
-
-def _storage(config: Config) -> dict[str, Any]:
-    if config.containerd_snapshotter != "overlayfs":
-        return {"Driver": config.storage_driver, "DriverStatus": None}
-    status = [
-        ["Backing Filesystem", _filesystem(config.data_root)], ["Supports d_type", "true"],
-        ["Using metacopy", "false"], ["Native Overlay Diff", "true"], ["userxattr", "false"],
-    ]
-    return {"Driver": "overlay2", "DriverStatus": status}
-
-
-def _filesystem(path: Path) -> str:
-    """Type of the file system that holds `path`, from the mount table."""
-    device = path.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == wanted:
-            return fields[fields.index("-") + 1]
-    return "unknown"
 
 
 def _abilities(kernel: Facts) -> dict[str, bool]:

@@ -47,7 +47,7 @@ def _kernel(config: Config) -> Iterator[str]:
     yield from _cgroups()
     if config.selinux_enabled:
         yield _selinux()
-    if config.containerd_snapshotter == "overlayfs" and not _filesystem("overlay"):
+    if config.storage_driver in ("overlay2", "overlay") and not _filesystem("overlay"):
         yield "overlayfs: modprobe overlay, a kernel with CONFIG_OVERLAY_FS, or --storage-driver vfs"
 
 

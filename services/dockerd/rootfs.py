@@ -32,7 +32,7 @@ FLAGS: Final = {
     "sync": linux.MS_SYNCHRONOUS, "dirsync": linux.MS_DIRSYNC, "noatime": linux.MS_NOATIME,
     "nodiratime": linux.MS_NODIRATIME, "relatime": linux.MS_RELATIME, "strictatime": linux.MS_STRICTATIME,
     "rbind": linux.MS_BIND | linux.MS_REC, "bind": linux.MS_BIND, "rw": 0, "defaults": 0,
-    "suid": 0, "dev": 0, "exec": 0, "async": 0, "atime": 0,
+    "suid": 0, "dev": 0, "exec": 0, "async": 0, "atime": 0, "remount": linux.MS_REMOUNT,
 }
 """Mount options that are flags; the rest is a file system's own."""
 

@@ -24,6 +24,7 @@ from services.dockerd.images.store import Images
 from services.dockerd.network.controller import Controller
 from services.dockerd.notify import Teller
 from services.dockerd.orphans import Orphans
+from services.dockerd.remote import drivers
 from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process
 from services.dockerd.remote.supervisor import Supervisor
@@ -127,7 +128,7 @@ def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[En
         journal.publish("network", action, network, attributes)
 
     controller = Controller(config.network, tell)
-    images = Images(client, config.containerd_snapshotter)
+    images = Images(client)
     return assemble.assemble(config, client, images, controller, volumes, journal), controller, images
 
 
@@ -162,6 +163,7 @@ async def _connect(network: Controller, engine: Engine) -> None:
 
 async def _contain(supervisor: Supervisor, images: Images) -> None:
     await supervisor.start()
+    images.snapshotter = await drivers.choose(images.client, supervisor.config.storage_driver)
     await images.start()
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from protos import errdefs
+from protos import errdefs, snapshots
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types.mount_pb2 import Mount
 from services.dockerd import rootfs
@@ -26,14 +26,16 @@ _FILES: Final = (".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/
 _TRIES: Final = 5
 
 
-async def prepare(client: Client, snapshotter: str, chain_id: str, key: str) -> list[Mount]:
+async def prepare(client: Client, snapshotter: str, chain_id: str, key: str, size: int = 0) -> list[Mount]:
     """A writable snapshot `key` on the skeleton of the image's `chain_id` ("" is an empty image); its mounts.
 
+    `size` is the bytes that may be written, 0 for what the driver's options say.
     Its label keeps it from collection until a container's record refers to it.
     """
     for _ in range(_TRIES):
+        labels = _root_label() | ({snapshots.SIZE: str(size)} if size else {})
         request = snapshots_pb2.PrepareSnapshotRequest(
-            snapshotter=snapshotter, key=key, parent=name(chain_id), labels=_root_label()
+            snapshotter=snapshotter, key=key, parent=name(chain_id), labels=labels
         )
         with contextlib.suppress(errdefs.NotFound):
             return list((await client.call(client.snapshots.Prepare, request)).mounts)

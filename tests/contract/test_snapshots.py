@@ -1,6 +1,7 @@
 """The snapshotter suite, bound to every storage driver."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,9 @@ _stacking = pytest.mark.skipif("overlay" not in _FILESYSTEMS, reason="the kernel
 
 
 @pytest.fixture(scope="module")
-def btrfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with loop.mounted("btrfs", tmp_path_factory.mktemp("btrfs") / "volume") as path:
-        yield path
+def btrfs() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="btrfs-") as path, loop.mounted("btrfs", Path(path)) as volume:
+        yield volume
 
 
 class TestNative(SnapshotterSuite):

@@ -38,4 +38,4 @@ def mounted(kind: str, at: Path, *, options: str = "loop", megabytes: int = 512)
         try:
             yield at
         finally:
-            subprocess.run(["umount", at], check=True)
+            subprocess.run(["umount", "--lazy", at], check=True)  # a file still open keeps it, and nothing after

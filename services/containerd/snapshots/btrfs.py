@@ -1,5 +1,6 @@
 """Storage driver `btrfs`: a snapshot is a subvolume, made of its parent's by the file system in no time and space."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,10 +59,15 @@ class Btrfs(Numbered):
         path = self._directories.path(number)
         if not path.exists():
             return 0, 0
-        return changed_usage(path, self._directories.path(parents[0])) if parents else disk_usage(path)
+        return changed_usage(path, self._directories.path(parents[0]), _look) if parents else disk_usage(path)
 
     def status(self) -> list[tuple[str, str]]:
         return [("Btrfs", "")]
+
+
+def _look(facts: os.stat_result) -> tuple[int, int]:
+    """What is untouched since the snapshot has the number and the time of change that it had."""
+    return facts.st_ino, facts.st_ctime_ns
 
 
 def _parse(given: Mapping[str, str]) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -50,31 +51,35 @@ def added_usage(root: Path, base: Path) -> tuple[int, int]:
     return _usage(root, {(facts.st_dev, facts.st_ino) for _, facts in _walk(str(base))}, lambda name: False)
 
 
-def changed_usage(root: Path, base: Path) -> tuple[int, int]:
-    """The same of a snapshot by the file system, where what is as it was has the number and the times it had."""
+def changed_usage(root: Path, base: Path, look: Callable[[os.stat_result], object]) -> tuple[int, int]:
+    """The same of what is not as it was in `base`; what is as it was looks the same."""
     size, seen, pending = 0, set(), [(str(root), str(base))]
     while pending:
         new, old = pending.pop()
-        was = {entry.name: facts for entry, facts in _entries(old)}
+        was = {entry.name: look(facts) for entry, facts in _entries(old)}
         for entry, facts in _entries(new):
-            before = was.get(entry.name)
-            same = before is not None and (before.st_ino, before.st_ctime_ns) == (facts.st_ino, facts.st_ctime_ns)
-            if not same and facts.st_ino not in seen:
+            if was.get(entry.name) != look(facts) and facts.st_ino not in seen:
                 seen.add(facts.st_ino)
-                size += facts.st_blocks * 512
+                size += _bytes(facts)
             if entry.is_dir(follow_symlinks=False):
                 pending.append((entry.path, f"{old}/{entry.name}"))
     return size, len(seen)
 
 
+def _bytes(facts: os.stat_result) -> int:
+    """On disk; without what a file system has set aside for a file that may grow."""
+    held = facts.st_blocks * 512
+    return min(held, -(-facts.st_size // 4096) * 4096) if stat.S_ISREG(facts.st_mode) else held
+
+
 def _usage(root: Path, known: set[tuple[int, int]], ignored: Callable[[str], bool]) -> tuple[int, int]:
     facts = root.stat()
-    size, seen = facts.st_blocks * 512, {(facts.st_dev, facts.st_ino)}
+    size, seen = _bytes(facts), {(facts.st_dev, facts.st_ino)}
     for _entry, facts in _walk(str(root), ignored):
         identity = (facts.st_dev, facts.st_ino)
         if identity not in seen and identity not in known:
             seen.add(identity)
-            size += facts.st_blocks * 512
+            size += _bytes(facts)
     return size, len(seen)
 
 

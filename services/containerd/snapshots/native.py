@@ -1,5 +1,7 @@
 """Storage driver `native`: a snapshot is a whole copy of its parent. Works on any file system; Docker calls it vfs."""
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd.snapshots import options
 from services.containerd.snapshots.copying import copy_tree
-from services.containerd.snapshots.directories import disk_usage
+from services.containerd.snapshots.directories import changed_usage, disk_usage
 from services.containerd.snapshots.numbered import Numbered
 from services.containerd.snapshots.quota import Projects
 
@@ -55,12 +57,20 @@ class Native(Numbered):
         return {}
 
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
-        """A copy takes what it takes; a view takes nothing."""
+        """What differs from the parent, as Docker counts it; the copy takes more. A view takes nothing."""
         path = self._directories.path(number)
-        return disk_usage(path) if path.exists() else (0, 0)
+        if not path.exists():
+            return 0, 0
+        return changed_usage(path, self._directories.path(parents[0]), _look) if parents else disk_usage(path)
 
 
 _NO_QUOTA = "Filesystem does not support, or has not enabled quotas"
+
+
+def _look(facts: os.stat_result) -> tuple[object, ...]:
+    """What a copy shares with its original; directories change with what is in them."""
+    owner = (facts.st_mode, facts.st_uid, facts.st_gid, facts.st_rdev)
+    return owner if stat.S_ISDIR(facts.st_mode) else (*owner, facts.st_size, facts.st_mtime_ns)
 
 
 def _parse(given: Mapping[str, str]) -> int:

@@ -16,7 +16,7 @@ from typing import Final
 
 from protos import errdefs
 from protos.log import container_var
-from services.dockerd import rootfs, skeleton
+from services.dockerd import rootfs, skeleton, storage
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
 from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, views, wiring
@@ -150,7 +150,9 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
             await views.make(engine, container)
         saved = asyncio.ensure_future(asyncio.to_thread(engine.store.create, container))
         try:
-            container.rootfs = await skeleton.prepare(engine.client, container.driver, image.chain_id, container.id)
+            size = storage.size(container.driver, container.host.StorageOpt or {})
+            container.rootfs = await skeleton.prepare(
+                engine.client, container.driver, image.chain_id, container.id, size)
         finally:
             await asyncio.wait([saved])
         saved.result()

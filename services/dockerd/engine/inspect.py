@@ -106,7 +106,7 @@ def _graph(container: Container) -> dict[str, Any]:
             key, _, value = option.partition("=")
             if key in names:
                 data[names[key]] = value
-    return {"Data": data, "Name": storage.driver(container.driver)}
+    return {"Data": data if len(data) > 1 else None, "Name": storage.driver(container.driver)}
 
 
 def _network(engine: Engine, container: Container, version: Version) -> dict[str, Any]:

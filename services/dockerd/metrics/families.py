@@ -10,7 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from services.dockerd import info, tree, versions
+from services.dockerd import info, storage, tree, versions
 from services.dockerd.config import BUILD, VERSION
 from services.dockerd.container.state import Status
 
@@ -115,7 +115,7 @@ class Families:
         config, release = self._engine.config, platform.freedesktop_os_release()
         return {
             "version": VERSION, "commit": BUILD, "architecture": versions.arch(),
-            "graphdriver": config.storage_driver or "overlay2", "kernel": platform.release(),
+            "graphdriver": storage.driver(self._engine.images.snapshotter), "kernel": platform.release(),
             "os": release.get("PRETTY_NAME", "Linux"), "os_type": "linux", "os_version": release.get("VERSION_ID", ""),
             "daemon_id": info.engine_id(config.data_root),
         }

@@ -2,8 +2,11 @@
 heavy imports, so that docker-containerd boots beside them. Watching and restarting: supervisor.py.
 """
 
+import itertools
 import os
 import resource
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -13,10 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import Unavailable
+from services.dockerd import storage
 from services.dockerd.config import Config
 from services.dockerd.programs import which
 
 PROGRAM: Final = "docker-containerd"
+_STORAGE: Final = "--snapshotter"
+_END: Final = 20.0
+"""Seconds that one to be replaced has to end."""
 _PRIVATE: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "DOCKERD_READY_FD")
 """Variables that are meant for dockerd alone."""
 
@@ -37,7 +44,12 @@ class Process:
 
 def begin(config: Config) -> Process | None:
     """Adopt the docker-containerd of this exec root or start one; None where `--containerd` names another."""
-    return None if config.containerd else find(config.containerd_address) or launch(config)
+    if config.containerd:
+        return None
+    found = find(config.containerd_address)
+    if found is None:
+        return launch(config)
+    return found if _fits(found, config) else _replace(found, config)
 
 
 def find(address: str) -> Process | None:
@@ -98,7 +110,31 @@ def command(config: Config) -> list[str]:
         "--address", config.containerd_address,
         "--log-level", level,
         *(["--log-format", config.log_format] if config.log_format != "text" else []),
+        *_storage(config),
     ]
+
+
+def _storage(config: Config) -> list[str]:
+    name = storage.snapshotter(config.storage_driver)
+    options = [word for text in config.storage_opts for word in (f"{_STORAGE}-opt", text)]
+    return [*([_STORAGE, name] if name else []), *options]
+
+
+def _fits(process: Process, config: Config) -> bool:
+    """Whether a docker-containerd that runs was given this storage driver, with these options."""
+    words = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    told = [word for flag, value in itertools.pairwise(words) if flag.startswith(_STORAGE) for word in (flag, value)]
+    return told == _storage(config)
+
+
+def _replace(process: Process, config: Config) -> Process:
+    """End one that serves another storage driver, and start our own; containers do not notice."""
+    signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
+    if not select.select([process.pidfd], [], [], _END)[0]:
+        signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        select.select([process.pidfd], [], [])
+    os.close(process.pidfd)
+    return launch(config)
 
 
 def program() -> str:

@@ -122,11 +122,6 @@ def test_absent_option_of_the_file_is_refused(tmp_path: Path) -> None:
     assert "--userns-remap default is not supported" in refusal(tmp_path, {"userns-remap": "default"})
 
 
-def test_snapshotter_has_containerds_name() -> None:
-    assert Config().containerd_snapshotter == "overlayfs"
-    assert Config(storage_driver="vfs").containerd_snapshotter == "native"
-
-
 def test_help_and_version_need_no_file() -> None:
     assert invocation.parse(["--version", "--config-file", "/nope.json"]).version
     assert invocation.parse(["-h"]).help
