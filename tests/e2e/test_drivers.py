@@ -507,3 +507,11 @@ def test_a_journal_that_comes_back_goes_on(inside: Engine, journal: Journal, nam
 def test_without_a_journal_the_start_fails(docker: Docker, name: str) -> None:
     said = docker.fails("run", "--name", name, "--log-driver", "journald", "busybox", "true", code=125)
     assert "failed to initialize logging driver: journald is not enabled on this host" in said
+
+
+def test_journald_may_be_the_daemons_driver(fresh: Callable[..., Engine], journal: Journal, name: str) -> None:
+    engine = fresh("--log-driver=journald", "--log-opt", "tag={{.Name}}", within=journal.pid)
+    engine.docker("run", "--name", name, *BOTH)
+    until(lambda: len(journal.entries(f"CONTAINER_TAG={name}")) == 2, "both lines arrive")
+    assert engine.docker.ok("info", "-f", "{{.LoggingDriver}}") == "journald"
+    engine.stop()
