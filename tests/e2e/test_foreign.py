@@ -3,11 +3,13 @@
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.harness.cli import Docker
 from tests.harness.engine import Engine
+from tests.harness.sinks import Receiver, fluentd, receiving, unix_listener
 from tests.harness.wait import until
 
 pytestmark = pytest.mark.ours
@@ -90,3 +92,15 @@ def test_logs_are_kept(foreign: Engine) -> None:
     foreign.docker.ok("wait", name)
     assert foreign.docker.ok("logs", name).split() == ["1", "2", "3"]
     foreign.docker.ok("rm", name)
+
+
+def test_logs_are_sent_away(foreign: Engine, name: str, tmp_path: Path) -> None:
+    with receiving(Receiver(unix_listener(tmp_path / "socket"), fluentd)) as receiver:
+        options = ("--log-driver", "fluentd", "--log-opt", f"fluentd-address=unix://{tmp_path}/socket")
+        foreign.docker("run", "--name", name, *options, "busybox", "sh", "-c", "echo out; echo err >&2")
+        until(lambda: len(receiver.seen) == 2, "both messages arrive")
+    seen = foreign.docker("logs", name)
+    assert (seen.out, seen.err) == ("out\n", "err\n")
+    said = foreign.docker.fails("run", "--name", f"{name}-2", *options, "busybox", "true", code=125)
+    assert "failed to create task for container: failed to initialize logging driver: dial unix " in said
+    foreign.docker("rm", name, f"{name}-2")

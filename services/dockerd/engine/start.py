@@ -98,6 +98,8 @@ async def _create(engine: Engine, container: Container) -> None:
     connecting = asyncio.ensure_future(engine.network.connect(container.id))
     try:
         await tasks.create(engine, container, container.rootfs, stdio, runtime.options)
+        if runtime.foreign:
+            streams.check(engine, container.id)
     except errdefs.EngineError as error:
         await asyncio.wait([connecting])
         raise _CreateError(error) from error

@@ -65,6 +65,7 @@ async def publish(engine: Engine, config: streams_pb2.Config, *, foreign: bool) 
     path = socket_path(engine, config.exec_id or config.container_id)
     config.socket = str(path)
     file = path.with_suffix(".json")
+    file.with_suffix(".error").unlink(missing_ok=True)
     file.write_text(json_format.MessageToJson(config, indent=None, preserving_proto_field_name=True))
     if not foreign or not (config.open_stdin or config.exec_id):
         uri = f"binary://{program()}?streams={quote(str(file))}"
@@ -88,14 +89,28 @@ async def _start_owner(file: Path, fifos: Path) -> None:
         process.kill()
         raise errdefs.Unavailable(f"{shlex.join(command)} is not ready after {_DEADLINE:g} s") from error
     if code != 0:
+        _raise_error(file.with_suffix(".error"))
         raise errdefs.Unavailable(f"{shlex.join(command)} failed with code {code}")
+
+
+def check(engine: Engine, identity: str) -> None:
+    """Raise why an owner that a shim not ours has started is not there: containerd takes no notice of that."""
+    _raise_error(socket_path(engine, identity).with_suffix(".error"))
+
+
+def _raise_error(file: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        text = file.read_text()
+        file.unlink()
+        raise errdefs.Unknown(text)
 
 
 def discard(engine: Engine, identity: str) -> None:
     """Remove an ended process's files."""
     path = socket_path(engine, identity)
     path.unlink(missing_ok=True)
-    path.with_suffix(".json").unlink(missing_ok=True)
+    for suffix in (".json", ".error"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
     fifos = path.with_suffix(".fifos")
     if fifos.exists():
         _end_output(fifos)

@@ -35,8 +35,9 @@ def main(config_path: Path, directory: Path | None = None) -> int:
         ready = _READY
     try:
         _serve(config_path, directory, ready)
-    except Exception:  # nobody else would hear of it
+    except Exception as error:  # nobody else would hear of it
         log.exception("streams cannot be owned")
+        config_path.with_suffix(".error").write_text(str(error))  # for dockerd: who started us says no more than that
         return 1
     return 0
 
