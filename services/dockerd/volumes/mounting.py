@@ -102,6 +102,8 @@ class Mounting:
 
     async def _try_unmount(self, mounted: Mounted, late: bool) -> None:
         async with self._lock(mounted.mount_id):
+            if not self._records.has(mounted.mount_id) or mounted.mount_id in self._used:
+                return  # somebody was quicker
             try:
                 await self._remote.activate(mounted.driver, await_file=late)
                 await self._unmount(mounted)

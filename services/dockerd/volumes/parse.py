@@ -134,8 +134,10 @@ def _bind_problem(spec: Mount, source_exists: bool) -> str:
         return "field Source must not be empty"
     if options.Propagation and options.Propagation not in PROPAGATIONS:
         return f"invalid propagation mode: {options.Propagation}"
-    if source_exists and spec.VolumeOptions is not None:
+    if spec.VolumeOptions is not None:
         return "field VolumeOptions must not be specified"
+    if spec.ImageOptions is not None:
+        return "field ImageOptions must not be specified"
     if not spec.Source.startswith("/"):
         return f"invalid mount path: '{spec.Source}' mount path must be absolute"
     if options.ReadOnlyNonRecursive and options.ReadOnlyForceRecursive:

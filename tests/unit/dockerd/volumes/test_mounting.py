@@ -215,3 +215,19 @@ def test_dead_plugin_is_unmounted_by_the_next_daemon(
         await until(lambda: not shelf.mounted())
 
     asyncio.run(use())
+
+
+def test_what_is_being_given_back_is_not_given_back_again(volumes: Volumes, shelf: Shelf, tmp_path: Path) -> None:
+    async def use() -> None:
+        volume, _ = await volumes.create("data", "shelf")
+        await volumes.mounting.attach(volume, "m1")
+        later = another(tmp_path)
+        later.mounting.adopt(later.get("data"), "m1")
+        ended = asyncio.ensure_future(later.mounting.detach(later.get("data"), "m1"))
+        await asyncio.sleep(0)
+        await later.mounting.settle(list(later))
+        await ended
+        await later.mounting.settled(later.get("data"))
+        assert shelf.verbs().count("Unmount") == 1
+
+    asyncio.run(use())

@@ -15,7 +15,7 @@ from services.dockerd.volumes.mountpoint import MountPoint
         ("/host:/in", "bind", "/host", "/in", "", True),
         ("/host/../x/:/in/", "bind", "/x", "/in", "", True),
         ("/host:/in:ro", "bind", "/host", "/in", "ro", False),
-        ("/host:/in:rw,z,nocopy", "bind", "/host", "/in", "rw,z,nocopy", True),
+        ("/host:/in:rw,z", "bind", "/host", "/in", "rw,z", True),
         ("name:/in", "volume", "name", "/in", "", True),
         ("name:/in:ro,Z", "volume", "name", "/in", "ro,Z", False),
         ("/in", "volume", "", "/in", "", True),
