@@ -63,12 +63,10 @@ class Collector:
                 log.warning("collection failed, trying again after the next deletion error=%s", error)
 
     async def collect(self) -> None:
-        """Remove all garbage; returns when it is out of the metadata and off the disk."""
+        """Remove all garbage; returns when it is out of the metadata and out of sight, to be deleted in a thread."""
         self._deleted.clear()
         began = time.monotonic()
         removed = self._sweep(gc.find(self._db, datetime.now(UTC)))
-        for name in {node.kind.removeprefix("snapshots/") for node in removed if node.kind != "content"}:
-            await self._snapshotters[name].cleanup()
         if removed:
             log.info("collected objects=%d seconds=%.3f", len(removed), time.monotonic() - began)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 
-from protos import errdefs
+from protos import direct, errdefs
 from protos.containerd.events.content_pb2 import ContentCreate, ContentDelete
 from protos.containerd.services.content.v1 import content_pb2 as pb
 from protos.containerd.services.content.v1.content_pb2_grpc import ContentServicer
@@ -85,6 +85,9 @@ class ContentService(ContentServicer):
         ingest = await self._store.writer(namespace, first.ref, first.total, first.expected, lease_var.get())
         session = _Session(ingest, first.total, first.expected)
         try:
+            if direct.HEADER in dict(context.invocation_metadata()):
+                session.shared = True
+                await context.send_initial_metadata(((direct.HEADER, str(ingest.path)),))
             yield await self._step(session, first)
             while not session.committed and (request := await anext(aiter(requests), None)) is not None:
                 yield await self._step(session, request)
@@ -120,10 +123,15 @@ class _Session:
         self.total = total
         self.expected = expected
         self.committed = False
+        self.shared = False
+        """Whether the client writes into the file itself."""
 
     async def write(self, request: pb.WriteContentRequest) -> None:
         """Add data at the offset it is meant for; offset 0 begins anew."""
         offset = self.ingest.offset
+        if self.shared and request.offset > offset and not request.data:
+            await threads.run(self.ingest.follow, request.offset)
+            return
         if request.offset > 0 and request.offset != offset:
             raise errdefs.OutOfRange(f"write @{request.offset} must occur at current offset {offset}")
         if request.offset == 0 and offset > 0:

@@ -41,13 +41,19 @@ class Ingest:
         self._store = store
         self._release: Callable[[], None] | None = release
         self._hash = hashlib.sha256()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def resume(self) -> None:
         """Go on after what the file holds: hash it again. Blocks; call it in a thread."""
-        while chunk := os.pread(self._file, _REHASH, self.offset):
+        self.follow(os.fstat(self.file).st_size)
+
+    def follow(self, end: int) -> None:
+        """Take in what another wrote into the file up to `end`. Blocks."""
+        while self.offset < end and (chunk := os.pread(self.file, min(_REHASH, end - self.offset), self.offset)):
             self._hash.update(chunk)
             self.offset += len(chunk)
+        if self.offset < end:
+            raise errdefs.OutOfRange(f"the file of {self.row.ref} has {self.offset} bytes, not {end}")
 
     @property
     def digest(self) -> str:
@@ -56,14 +62,14 @@ class Ingest:
     @property
     def updated(self) -> int:
         """Time of the last write, in nanoseconds."""
-        return os.fstat(self._file).st_mtime_ns
+        return os.fstat(self.file).st_mtime_ns
 
     def append(self, data: bytes | memoryview) -> None:
         """Write at the end. Blocks."""
         view = memoryview(data)
         with storage.translated(f"cannot write content of {self.row.ref}"):
             while view:
-                written = os.pwrite(self._file, view, self.offset)
+                written = os.pwrite(self.file, view, self.offset)
                 self._hash.update(view[:written])
                 self.offset += written
                 view = view[written:]
@@ -76,20 +82,22 @@ class Ingest:
 
     def restart(self) -> None:
         """Throw away what was written."""
-        os.ftruncate(self._file, 0)
+        os.ftruncate(self.file, 0)
         self.offset = 0
         self._hash = hashlib.sha256()
 
     async def commit(self, size: int, expected: str, labels: dict[str, str]) -> str:
         """Verify, sync, publish; the blob's digest. AlreadyExists ends the ingest too, other failures leave it."""
+        if os.fstat(self.file).st_size != self.offset:
+            os.ftruncate(self.file, self.offset)  # written into the file by another, and never told
         digest = self.verify(size, expected)
         if not self._store.has(self.row.namespace, digest):
             with storage.translated(f"cannot sync content of {self.row.ref}"):
-                await threads.run(os.fsync, self._file)
+                await threads.run(os.fsync, self.file)
         if self._store.has(self.row.namespace, digest):
             self._store.abandon(self)
             raise errdefs.AlreadyExists(f"content {digest}: already exists")
-        os.fchmod(self._file, 0o444)
+        os.fchmod(self.file, 0o444)
         self._store.publish(self, digest, labels)
         self.close()
         return digest
@@ -106,6 +114,6 @@ class Ingest:
     def close(self) -> None:
         """Give the ref back; what was written stays for the next writer."""
         if self._release is not None:
-            os.close(self._file)
+            os.close(self.file)
             self._release()
             self._release = None

@@ -15,7 +15,7 @@ from protos import errdefs
 from services.containerd.diff import kinds, whiteout
 from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.place import Place, clean
-from services.containerd.diff.tar import Reader
+from services.containerd.diff.tar import Copy, Reader
 from services.containerd.diff.whiteout import Form
 
 MAX_ENTRIES: Final = 5_000_000
@@ -28,7 +28,12 @@ _MAX_TIME: Final = 2**34 * 10**9
 
 
 def apply(
-    root: Path, chunks: Iterable[bytes], *, form: Form = Form.GONE, parents: Sequence[Path] = ()
+    root: Path,
+    chunks: Iterable[bytes],
+    *,
+    form: Form = Form.GONE,
+    parents: Sequence[Path] = (),
+    copy: Copy = lambda target, most: 0,
 ) -> list[bytes]:
     """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them, b"." too.
 
@@ -38,7 +43,7 @@ def apply(
     place = Place(root, form=form, parents=parents)
     try:
         applier = _Applier(place)
-        applier.run(Reader(iter(chunks)))
+        applier.run(Reader(iter(chunks), copy))
         return place.implied if applier.named_root else [*place.implied, b"."]
     except TarError as error:
         raise errdefs.InvalidArgument(f"layer is refused: {error}") from error
@@ -118,8 +123,7 @@ class _Applier:
             if entry.extents is not None:
                 _write_sparse(made, entry, reader)
             else:
-                for piece in reader.data():
-                    _write(made, piece)
+                reader.write_to(made)
             self._attributes(made, entry)
             os.utime(made, ns=_times(entry.mtime))
         finally:
@@ -225,11 +229,6 @@ class _Applier:
             self._opaque(directory, path)
         finally:
             os.close(directory)
-
-
-def _write(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def _write_sparse(descriptor: int, entry: Entry, reader: Reader) -> None:

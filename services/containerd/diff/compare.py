@@ -8,11 +8,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from services.containerd.diff import kinds, whiteout
 from services.containerd.diff.entry import Entry
+from services.containerd.diff.tar import LARGE
 from services.containerd.diff.writer import END, header, padding
 
 _CHUNK: Final = 512 << 10
@@ -23,28 +25,46 @@ _KINDS: Final = {
 _OVERLAY_XATTRS: Final = "trusted.overlay."
 
 
-def branch_layer(branch: Path) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Bytes of a large file from its position on, for the taker to read; zeros where it has got shorter."""
+
+    file: int
+    size: int
+
+    def pieces(self) -> Iterator[bytes]:
+        left = self.size
+        while left:
+            data = os.read(self.file, min(left, _CHUNK)) or bytes(min(left, _CHUNK))
+            left -= len(data)
+            yield data
+
+
+Piece = bytes | Contents
+
+
+def branch_layer(branch: Path) -> Iterator[Piece]:
     """The layer that a branch of aufs is: whiteouts are in it as they are in an archive, beside aufs's own files."""
     archive = _Archive()
     yield from _branch(archive, str(branch), b"")
     yield END
 
 
-def upper_layer(upper: Path) -> Iterator[bytes]:
+def upper_layer(upper: Path) -> Iterator[Piece]:
     """The layer that an overlay's upper directory is."""
     archive = _Archive()
     yield from _upper(archive, str(upper), b"")
     yield END
 
 
-def tree_layer(old: Path | None, new: Path) -> Iterator[bytes]:
+def tree_layer(old: Path | None, new: Path) -> Iterator[Piece]:
     """The layer that makes `new` of `old`, or of nothing."""
     archive = _Archive()
     yield from _tree(archive, None if old is None else str(old), str(new), b"")
     yield END
 
 
-def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
+def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[Piece]:
     for entry, facts in _sorted(directory):
         base = os.fsencode(entry.name)
         if base == whiteout.OPAQUE:
@@ -59,7 +79,7 @@ def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[byte
                 yield from _branch(archive, entry.path, prefix + base + b"/")
 
 
-def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes]:
+def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[Piece]:
     for entry, facts in _sorted(directory):
         name = prefix + os.fsencode(entry.name)
         if whiteout.is_device(facts):
@@ -72,7 +92,7 @@ def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[bytes
             yield from _upper(archive, entry.path, name + b"/")
 
 
-def _tree(archive: "_Archive", old: str | None, new: str, prefix: bytes) -> Iterator[bytes]:
+def _tree(archive: "_Archive", old: str | None, new: str, prefix: bytes) -> Iterator[Piece]:
     """Changes below a directory that both trees have, or that is new where `old` is None."""
     before = {entry.name: entry for entry in os.scandir(old)} if old else {}
     now = _sorted(new)
@@ -120,7 +140,7 @@ class _Archive:
     def __init__(self) -> None:
         self._links: dict[tuple[int, int], bytes] = {}
 
-    def add(self, name: bytes, path: str, facts: os.stat_result) -> Iterator[bytes]:
+    def add(self, name: bytes, path: str, facts: os.stat_result) -> Iterator[Piece]:
         kind = _KINDS.get(stat.S_IFMT(facts.st_mode))
         if kind is None:
             return
@@ -167,14 +187,14 @@ def _empty(name: bytes) -> Entry:
     return Entry(name=name, kind=kinds.FILE, mode=0, uid=0, gid=0, size=0, mtime=0)
 
 
-def _contents(descriptor: int, size: int) -> Iterator[bytes]:
+def _contents(descriptor: int, size: int) -> Iterator[Piece]:
     """Exactly `size` bytes, as the header said, whatever happens to the file meanwhile; closes it."""
     try:
-        left = size
-        while left:
-            data = os.read(descriptor, min(left, _CHUNK)) or bytes(min(left, _CHUNK))
-            left -= len(data)
-            yield data
+        contents = Contents(descriptor, size)
+        if size >= LARGE:
+            yield contents
+        else:
+            yield from contents.pieces()
     finally:
         os.close(descriptor)
     yield padding(size)

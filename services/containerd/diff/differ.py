@@ -16,9 +16,11 @@ from protos.containerd.types.descriptor_pb2 import Descriptor
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd import linux, threads
 from services.containerd.content.ingest import Ingest
+from services.containerd.content.spool import Spool
 from services.containerd.content.store import ContentStore
 from services.containerd.diff import compare, implied
 from services.containerd.diff.apply import apply
+from services.containerd.diff.compare import Contents, Piece
 from services.containerd.diff.compression import compressor
 from services.containerd.diff.mounted import Layer, branches, lower, mounted, writable
 from services.containerd.diff.stream import LayerStream
@@ -83,7 +85,7 @@ class Differ:
             self._unpack_into(Layer(path), stream, sync)
 
     def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
-        names = apply(place.path, stream, form=place.form, parents=place.parents)
+        names = apply(place.path, stream, form=place.form, parents=place.parents, copy=stream.copy)
         if names and place.form is not Form.GONE and not place.parents:
             implied.record(place.path, names)
         if sync:
@@ -116,20 +118,22 @@ class Differ:
             raise
 
     def _pack(self, ingest: Ingest, wanted: Comparison, kind: str, stopped: threading.Event) -> str:
-        """Write the compressed layer into the ingest; the digest of the plain one."""
-        plain = hashlib.sha256()
-        packed = compressor(kind)
+        """Write the layer into the ingest, compressed as `kind` says; the digest of the plain one."""
         with self._layer(wanted) as pieces:
-            for batch in _batches(pieces):
-                if stopped.is_set():
-                    raise errdefs.Canceled("comparing was cancelled")
-                plain.update(batch)
-                ingest.append(packed.compress(batch))
+            if not kind:
+                _store(_batches(pieces, stopped), ingest)
+                return ingest.digest
+            plain = hashlib.sha256()
+            packed = compressor(kind)
+            for batch in _batches(pieces, stopped):
+                for data in (batch,) if isinstance(batch, bytes) else batch.pieces():
+                    plain.update(data)
+                    ingest.append(packed.compress(data))
         ingest.append(packed.flush())
         return f"sha256:{plain.hexdigest()}"
 
     @contextmanager
-    def _layer(self, wanted: Comparison) -> Iterator[Iterator[bytes]]:
+    def _layer(self, wanted: Comparison) -> Iterator[Iterator[Piece]]:
         """The pieces of the difference, while what they are read from is mounted."""
         upper = writable(wanted.right, self._layered)
         base = tuple(path for mount in wanted.left for path in lower(mount))
@@ -146,15 +150,36 @@ class Differ:
                 yield compare.tree_layer(old, new)
 
 
-def _batches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _store(batches: Iterator[Piece], ingest: Ingest) -> None:
+    with Spool(ingest) as spool:
+        for batch in batches:
+            if isinstance(batch, bytes):
+                spool.write(batch)
+                continue
+            left = batch.size
+            while left and (copied := spool.copy(batch.file, left)):
+                left -= copied
+            while left:
+                zeros = bytes(min(left, _BATCH))
+                spool.write(zeros)
+                left -= len(zeros)
+
+
+def _batches(pieces: Iterator[Piece], stopped: threading.Event) -> Iterator[Piece]:
     """Pieces joined to some size: each costs a call to the hash and to the compressor."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= _BATCH:
+        if stopped.is_set():
+            raise errdefs.Canceled("comparing was cancelled")
+        large = isinstance(piece, Contents)
+        if isinstance(piece, bytes):
+            waiting.append(piece)
+            size += len(piece)
+        if waiting and (large or size >= _BATCH):
             yield b"".join(waiting)
             waiting, size = [], 0
+        if large:
+            yield piece
     if waiting:
         yield b"".join(waiting)

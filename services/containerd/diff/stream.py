@@ -1,8 +1,10 @@
 """One pass over a layer: a thread reads and inflates, a thread hashes, the caller unpacks what comes out.
 
-Chunks wait in queues of bounded length, so memory stays at a few megabytes whatever the layer's size.
+Chunks wait in queues of bounded length, so memory stays at a few megabytes whatever the layer's size. What is not
+compressed needs no thread: it was hashed when it came in, and the kernel copies the bytes of large files.
 """
 
+import errno
 import hashlib
 import os
 import threading
@@ -18,6 +20,11 @@ _AHEAD: Final = 8
 FREE_SIZE: Final = 1 << 30
 MAX_RATIO: Final = 1100
 """A layer of more than FREE_SIZE bytes may not be more than so many times its compressed size: gzip cannot be."""
+
+
+_SLICE: Final = 32 << 20
+"""Bytes that the kernel copies before it is asked again whether the caller still wants them."""
+_NO_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class LayerStream:
@@ -36,17 +43,48 @@ class LayerStream:
         self._at = 0
         head = self._read(CHUNK)
         self._kind = sniff(head)
-        self._threads = [threading.Thread(target=self._inflate, args=(head,), daemon=True)]
+        self._head = head
+        self._threads: list[threading.Thread] = []
         if self._kind:
+            self._threads.append(threading.Thread(target=self._inflate, args=(head,), daemon=True))
             self._threads.append(threading.Thread(target=self._digest, daemon=True))
         for thread in self._threads:
             thread.start()
 
     def __iter__(self) -> Iterator[bytes]:
+        return self._inflated() if self._kind else self._stored()
+
+    def _stored(self) -> Iterator[bytes]:
+        chunk = self._head
+        while chunk:
+            self._check()
+            self.size += len(chunk)
+            yield chunk
+            chunk = self._read(CHUNK)
+
+    def copy(self, target: int, most: int) -> int:
+        """Have the kernel write up to `most` of the bytes that would come next to `target`; 0 where it cannot."""
+        self._check()
+        if self._kind:
+            return 0
+        try:
+            moved = os.copy_file_range(self._descriptor, target, min(most, _SLICE), offset_src=self._at)
+        except OSError as error:
+            if error.errno in _NO_COPY:
+                return 0
+            raise
+        self._at += moved
+        self.size += moved
+        return moved
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise errdefs.Canceled("unpacking was cancelled")
+
+    def _inflated(self) -> Iterator[bytes]:
         while True:
             chunk = self._chunks.get()
-            if self._stopped:
-                raise errdefs.Canceled("unpacking was cancelled")
+            self._check()
             if chunk is None:
                 return
             if isinstance(chunk, Exception):

@@ -1,10 +1,11 @@
-"""Reads tar archives as they stream: ustar, pax, GNU (long names, base-256 numbers, sparse files), v7. Pure.
+"""Reads tar archives as they stream: ustar, pax, GNU (long names, base-256 numbers, sparse files), v7.
 
 Names stay bytes. Whatever is malformed, negative or out of bounds is a TarError: nothing is guessed.
 """
 
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from services.containerd.diff import kinds
@@ -21,11 +22,18 @@ _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS: Final = bytes(BLOCK)
 
 
+LARGE: Final = 1 << 20
+"""Bytes of a file that are worth a copy by the kernel."""
+Copy = Callable[[int, int], int]
+"""Moves up to so many bytes that would be the next chunks to a descriptor; how many it did, 0 where it cannot."""
+
+
 class Reader:
     """Iterate over the entries; `data` gives the bytes of the one at hand, unread ones are skipped."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], copy: Copy = lambda target, most: 0) -> None:
         self._chunks = chunks
+        self._copy = copy
         self._chunk = memoryview(b"")
         self._at = 0
         self._left = 0
@@ -59,6 +67,17 @@ class Reader:
             piece = self._piece(self._left)
             self._left -= len(piece)
             yield piece
+
+    def write_to(self, target: int) -> None:
+        """Write the bytes of the entry at hand to a descriptor. Blocks."""
+        while self._left:
+            if self._left >= LARGE and self._at == len(self._chunk) and (moved := self._copy(target, self._left)):
+                self._left -= moved
+                continue
+            piece = self._piece(self._left)
+            self._left -= len(piece)
+            while piece:
+                piece = piece[os.write(target, piece) :]
 
     def rest(self) -> Iterator[memoryview]:
         """Whatever follows the end of the archive."""

@@ -6,17 +6,14 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
-from grpc import aio
-
-from protos import channel, errdefs
+from protos import errdefs
 from protos.containerd.services.content.v1 import content_pb2
 from protos.containerd.services.leases.v1 import leases_pb2
+from services.dockerd.images.ingest import UNLOCK, Ingest
 from services.dockerd.images.manifest import LIMIT, Descriptor
 from services.dockerd.remote.client import Client
 
 CHUNK: Final = 1 << 20
-_UNLOCK: Final = 40
-"""Times that an ingest is asked for while its last writer's cancelled call still holds it."""
 
 
 async def read(client: Client, digest: str, limit: int = LIMIT) -> bytes:
@@ -41,93 +38,46 @@ async def write(
     labels: dict[str, str] | None = None,
 ) -> tuple[str, int]:
     """Ingest a stream; its digest and size. Content that is there already is not an error."""
-    call = client.content.Write(metadata=channel.metadata(client.namespace, lease))
-    digest, size = hashlib.sha256(), 0
+    ingest, own = Ingest(client, ref, lease), hashlib.sha256()
     try:
+        await ingest.open()
         async for chunk in data:
-            digest.update(chunk)
-            piece = content_pb2.WriteContentRequest(action=content_pb2.WRITE, ref=ref, offset=size, data=chunk)
-            await _say(call, piece)
-            size += len(chunk)
-        found = "sha256:" + digest.hexdigest()
+            await ingest.write(chunk)
+            if not ingest.hashed:
+                own.update(chunk)
+        found = await ingest.digest() if ingest.hashed else "sha256:" + own.hexdigest()
         if expected and found != expected:
             raise errdefs.InvalidArgument(f"content of {ref} has digest {found}, not {expected}")
-        commit = content_pb2.WriteContentRequest(
-            action=content_pb2.COMMIT, ref=ref, total=size, offset=size, expected=found, labels=labels or {}
-        )
-        await _say(call, commit)
-    except errdefs.AlreadyExists:
-        found = "sha256:" + digest.hexdigest()
-        if labels:
-            await label(client, found, labels)
+        try:
+            await ingest.commit(labels or {}, found)
+        except errdefs.AlreadyExists:
+            if labels:
+                await label(client, found, labels)
     except BaseException:
-        call.cancel()
-        await _abort(client, ref)
+        ingest.close()
+        await abort(client, ref)
         raise
-    return found, size
+    ingest.close()
+    return found, ingest.offset
 
 
-class Ingest:
-    """One blob on its way in, known by its digest from the start, which docker-containerd verifies.
-
-    A second try goes on where the first broke off. AlreadyExists from `open` and `commit` where the blob is there.
-    """
-
-    def __init__(self, client: Client, wanted: Descriptor, lease: str) -> None:
-        self._client = client
-        self._wanted = wanted
-        self._lease = lease
-        self._ref = _ref(wanted)
-        self._call = self._begin()
-        self.offset = 0
-
-    def _begin(self) -> "aio.StreamStreamCall[content_pb2.WriteContentRequest, content_pb2.WriteContentResponse]":
-        return self._client.content.Write(metadata=channel.metadata(self._client.namespace, self._lease))
-
-    async def open(self) -> None:
-        wanted = self._wanted
-        request = content_pb2.WriteContentRequest(
-            action=content_pb2.STAT, ref=self._ref, total=wanted.size, expected=wanted.digest
-        )
-        for left in range(_UNLOCK, 0, -1):
-            try:
-                self.offset = (await _say(self._call, request)).offset
-                return
-            except errdefs.Unavailable:
-                if left == 1:
-                    raise
-                await asyncio.sleep(0.05)
-                self._call = self._begin()
-
-    async def write(self, data: bytes) -> None:
-        await _say(self._call, content_pb2.WriteContentRequest(
-            action=content_pb2.WRITE, ref=self._ref, offset=self.offset, data=data
-        ))
-        self.offset += len(data)
-
-    async def commit(self, labels: dict[str, str]) -> None:
-        wanted = self._wanted
-        await _say(self._call, content_pb2.WriteContentRequest(
-            action=content_pb2.COMMIT, ref=self._ref, total=wanted.size, offset=self.offset, expected=wanted.digest,
-            labels=labels,
-        ))
-
-    def close(self) -> None:
-        """Leave what was written for another try."""
-        self._call.cancel()
+def fetching(client: Client, wanted: Descriptor, lease: str) -> Ingest:
+    """The ingest of a blob that is known by its digest from the start, which docker-containerd verifies."""
+    return Ingest(client, _ref(wanted), lease, expected=wanted.digest, total=wanted.size)
 
 
 async def forget(client: Client, wanted: Descriptor) -> None:
     """Drop what was written of a blob that nobody wants any more."""
-    await _abort(client, _ref(wanted))
+    await abort(client, _ref(wanted))
 
 
 def _ref(wanted: Descriptor) -> str:
     return f"pull-{wanted.digest}"
 
 
-async def _abort(client: Client, ref: str) -> None:
-    for _ in range(_UNLOCK):
+async def abort(client: Client, ref: str) -> None:
+    """Drop what was written under a ref."""
+    for _ in range(UNLOCK):
         try:
             await client.call(client.content.Abort, content_pb2.AbortRequest(ref=ref))
         except errdefs.Unavailable:
@@ -136,20 +86,6 @@ async def _abort(client: Client, ref: str) -> None:
             return  # nothing was ingested, or docker-containerd is gone and sweeps it at its start
         else:
             return
-
-
-async def _say(
-    call: aio.StreamStreamCall[content_pb2.WriteContentRequest, content_pb2.WriteContentResponse],
-    request: content_pb2.WriteContentRequest,
-) -> content_pb2.WriteContentResponse:
-    try:
-        await call.write(request)
-        reply = await call.read()
-        if isinstance(reply, content_pb2.WriteContentResponse):
-            return reply
-        raise errdefs.from_grpc((await call.code()).value[0], await call.details())
-    except aio.AioRpcError as error:
-        raise errdefs.from_grpc(error.code().value[0], error.details() or "") from error
 
 
 async def write_bytes(

@@ -9,6 +9,7 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd.images import content
+from services.dockerd.images.ingest import Ingest
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.store import Images
 from services.dockerd.images.turns import Turns
@@ -132,7 +133,7 @@ class Downloads:
 
     async def _attempt(self, source: Repository, download: _Download, lease: str) -> None:
         wanted = download.wanted
-        ingest = content.Ingest(self._images.client, wanted, lease)
+        ingest = content.fetching(self._images.client, wanted, lease)
         try:
             await ingest.open()
             if ingest.offset < wanted.size:
@@ -147,7 +148,7 @@ class Downloads:
             ingest.close()
         download.tell("Download complete")
 
-    async def _copy(self, source: Repository, download: _Download, ingest: content.Ingest) -> None:
+    async def _copy(self, source: Repository, download: _Download, ingest: Ingest) -> None:
         """Bytes of the registry in messages of the content store."""
         wanted, buffer = download.wanted, bytearray()
         async for piece in source.blob(wanted, ingest.offset):
