@@ -2,8 +2,8 @@
 
 import bz2
 import lzma
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Final, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from typing import Any, Final, Protocol
 
 from protos.errdefs import InvalidArgument
 
@@ -11,29 +11,67 @@ SNIFF: Final = 8
 """Bytes that tell the format."""
 
 
-class Decompressor(Protocol):
-    """What the standard library's and our libraries' incremental decompressors have in common."""
+_PIECE: Final = 1 << 20
+_SLICE: Final = 2 << 10
+"""Bytes of zstd that are fed at once: a block of 4 may stand for 128 KiB, and the library does not stop in between."""
 
-    def decompress(self, data: bytes, /) -> bytes: ...
+
+class Decompressor(Protocol):
+    """One member of a compressed stream."""
+
+    eof: bool
+    unused_data: bytes
+
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        """All that `data` gives, in pieces of bounded size."""
+        ...
+
+
+class _Bounded:
+    """bzip2, xz and gzip: their decompressors give at most so many bytes and keep, or give back, the rest."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+        self._returns = hasattr(made, "unconsumed_tail")
+        self.eof = False
+        self.unused_data = b""
+
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            yield self._made.decompress(data, _PIECE)
+            self.eof, self.unused_data = self._made.eof, bytes(self._made.unused_data)
+            data = self._made.unconsumed_tail if self._returns else b""
+            if self.eof or (not data if self._returns else self._made.needs_input):
+                return
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        import zstandard  # costs 3 ms to import, and only images need it
+
+        self._made = zstandard.ZstdDecompressor(max_window_size=128 << 20).decompressobj()
+        self.eof = False
+        self.unused_data = b""
+
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), _SLICE):
+            yield self._made.decompress(data[at : at + _SLICE])
+            if self._made.eof:
+                self.eof, self.unused_data = True, self._made.unused_data + data[at + _SLICE :]
+                return
 
 
 def _gzip() -> Decompressor:
-    from isal import isal_zlib  # costs 3 ms to import, and only images need it
+    from isal import isal_zlib  # as above
 
-    return isal_zlib.decompressobj(wbits=31)
-
-
-def _zstd() -> Decompressor:
-    import zstandard  # as above
-
-    return zstandard.ZstdDecompressor().decompressobj()
+    return _Bounded(isal_zlib.decompressobj(wbits=31))
 
 
 _FORMATS: Final[tuple[tuple[bytes, str, Callable[[], Decompressor]], ...]] = (
     (b"\x1f\x8b", "gzip", _gzip),
-    (b"BZh", "bzip2", bz2.BZ2Decompressor),
-    (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
-    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    (b"BZh", "bzip2", lambda: _Bounded(bz2.BZ2Decompressor())),
+    (b"\xfd7zXZ\x00", "xz", lambda: _Bounded(lzma.LZMADecompressor(memlimit=256 << 20))),
+    (b"\x28\xb5\x2f\xfd", "zstd", _Zstd),
 )
 
 
@@ -79,22 +117,21 @@ class Inflater:
         self._make = make
         self._current: Decompressor | None = None
 
-    def feed(self, data: bytes) -> list[bytes]:
-        pieces: list[bytes] = []
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes of `data`, in pieces of some megabytes at most, however little it was packed to."""
         while data:
             if self._current is None:
                 if not data.strip(b"\0"):
                     break  # padding after the last member
                 self._current = self._make()
             try:
-                pieces.append(self._current.decompress(data))
+                yield from self._current.inflate(data)
             except Exception as error:  # zlib, lzma, zstandard and isal have classes of their own, imported only on use
                 raise InvalidArgument(f"archive is not readable: {error}") from error
             data = b""
-            if getattr(self._current, "eof", False):
-                data = bytes(getattr(self._current, "unused_data", b""))
+            if self._current.eof:
+                data = self._current.unused_data
                 self._current = None
-        return pieces
 
     def finish(self) -> None:
         """InvalidArgument where the stream broke off in the middle."""

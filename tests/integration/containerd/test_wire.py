@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.protobuf.empty_pb2 import Empty
 
-from protos import typeurl
+from protos import direct, typeurl
 from protos.channel import OPTIONS
 from protos.containerd.events.task_pb2 import TaskExit
 from protos.containerd.services.containers.v1 import containers_pb2, containers_pb2_grpc
@@ -198,6 +199,25 @@ class TestWrite:
         assert "containerd.io/gc.root" in changed.labels
         request.update_mask.paths[:] = ["size"]
         assert client.refused(client.content.Update, request)[0] == Code.INVALID_ARGUMENT
+
+
+def test_file_of_an_ingest_is_given_to_who_asks(ours: Daemon, ref: str) -> None:
+    client, data = Client(ours), os.urandom(3 << 20)
+    told: SimpleQueue[content_pb2.WriteContentRequest | None] = SimpleQueue()
+    told.put(write(0, ref=ref))
+    call = client.content.Write(iter(told.get, None), metadata=(*client.headers, (direct.HEADER, "1")), timeout=30)
+    place = Path(dict(call.initial_metadata())[direct.HEADER])
+    place.write_bytes(data)
+    told.put(write(1, offset=2 << 20))
+    told.put(write(1, offset=len(data)))
+    told.put(write(2, offset=len(data), total=len(data), labels=HELD))
+    replies = list(call)
+    assert [each.offset for each in replies] == [0, 2 << 20, len(data), len(data)]
+    assert replies[-1].digest == digest(data)
+    assert not place.exists()
+    found = client.call(client.content.Info, content_pb2.InfoRequest(digest=digest(data)))
+    assert found.info.size == len(data)
+    client.channel.close()
 
 
 class TestApply:

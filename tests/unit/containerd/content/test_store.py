@@ -244,3 +244,24 @@ def test_stale_ingests_expire_but_held_ones_stay(content: Content) -> None:
 def test_path_of_a_bad_digest_is_refused(content: Content, name: str) -> None:
     with pytest.raises(errdefs.InvalidArgument):
         content.store.path(name)
+
+
+def test_what_another_wrote_into_the_file_is_taken_in(content: Content) -> None:
+    async def written() -> str:
+        ingest = await content.writer()
+        ingest.path.write_bytes(DATA + b"never told of")
+        ingest.follow(1000)
+        ingest.follow(len(DATA))
+        return await ingest.commit(len(DATA), digest(DATA), {})
+
+    assert read(content, run(written())) == DATA
+
+
+def test_bytes_that_are_not_in_the_file_are_not_taken_in(content: Content) -> None:
+    async def told() -> None:
+        ingest = await content.writer()
+        ingest.path.write_bytes(b"short")
+        ingest.follow(6)
+
+    with pytest.raises(errdefs.OutOfRange, match="has 5 bytes, not 6"):
+        run(told())

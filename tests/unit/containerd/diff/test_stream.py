@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,25 @@ def test_gzip_of_zeros_is_no_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     blob = Blob(tmp_path / "blob", gzip.compress(bytes(16 << 20)))
     assert sum(map(len, blob.stream)) == 16 << 20
     blob.close()
+
+
+@pytest.mark.parametrize(("pack", "copied"), [(lambda data: data, True), (gzip.compress, False)])
+def test_kernel_copies_what_is_not_compressed(tmp_path: Path, pack: object, copied: bool) -> None:
+    blob = Blob(tmp_path / "blob", pack(PLAIN))
+    target = os.open(tmp_path / "target", os.O_RDWR | os.O_CREAT)
+    first = next(iter(blob.stream))
+    moved = blob.stream.copy(target, 100_000)
+    assert moved == (100_000 if copied else 0)
+    assert os.pread(target, 100_000, 0) == PLAIN[len(first) :][:moved]
+    blob.close()
+    os.close(target)
+
+
+def test_plain_layer_is_not_held(tmp_path: Path) -> None:
+    blob = Blob(tmp_path / "blob", bytes(64 << 20))
+    tracemalloc.start()
+    assert sum(map(len, blob.stream)) == 64 << 20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    blob.close()
+    assert peak < 4 * stream.CHUNK

@@ -2,7 +2,7 @@ import asyncio
 import bz2
 import gzip
 import lzma
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import zstandard
@@ -70,3 +70,19 @@ def test_a_short_stream_is_an_error_in_the_middle_of_data() -> None:
 
     with pytest.raises(InvalidArgument, match="unexpected end of file"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("pack", "size", "bound"),
+    [(gzip.compress, 8, 1), (bz2.compress, 8, 1), (lzma.compress, 8, 1), (zstandard.compress, 200, 70)],
+)
+def test_a_bomb_comes_in_small_pieces(pack: Callable[[bytes], bytes], size: int, bound: int) -> None:
+    size <<= 20
+    packed = pack(bytes(size))
+    found = codec.inflater(packed)
+    assert found
+    largest = total = 0
+    for piece in found.feed(packed):
+        largest, total = max(largest, len(piece)), total + len(piece)
+    assert total == size
+    assert largest <= bound << 20
