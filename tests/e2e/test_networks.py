@@ -155,3 +155,20 @@ def test_udp_between_containers(docker: Docker, name: str) -> None:
     docker.ok("run", "-d", "--name", name, *host_python(), "-c", SERVE, "udp", "7777")
     address = docker.inspect(name, "{{.NetworkSettings.Networks.bridge.IPAddress}}")
     assert docker.ok("run", "--rm", *host_python(), "-c", ASK, address, "7777").split()[2] == "hello"
+
+
+def test_off_its_only_network_and_on_another_before_its_first_start(docker: Docker, name: str) -> None:
+    """As docker-compose does with every container."""
+    for net in ("net-one", "net-two"):
+        docker.ok("network", "create", net)
+    docker.ok("create", "--name", name, "--network", "net-one", "busybox", "ip", "addr")
+    docker.ok("network", "disconnect", "net-one", name)
+    docker.ok("network", "connect", "--alias", "other", "net-two", name)
+    assert "eth0" in docker.ok("start", "-a", name)
+    assert docker.inspect(name, "{{range $key, $_ := .NetworkSettings.Networks}}{{$key}} {{end}}") == "net-two"
+
+
+def test_a_container_without_network_stays_so(docker: Docker, name: str) -> None:
+    docker.ok("network", "create", "net-one")
+    docker.ok("create", "--name", name, "--network", "none", "busybox", "true")
+    assert "private (none) mode" in docker.fails("network", "connect", "net-one", name)

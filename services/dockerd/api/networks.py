@@ -65,6 +65,9 @@ async def connect_network(request: Request, reference: str) -> Response:
     async with container.lock:
         if container.id in engine.network.sandboxes:
             await custom.attach(engine.network, container.id, network, asked)
+        elif container.host.NetworkMode == "none" and "none" not in container.endpoints:
+            container.host.NetworkMode = network.name  # it has been taken off all its networks
+            engine.store.save_host(container)
         else:
             _check_new(container, network)
         container.endpoints[network.name] = asked

@@ -125,9 +125,10 @@ def _container(
 
 
 def _endpoints(host: HostConfig, networks: dict[str, EndpointSettings | None]) -> dict[str, EndpointSettings]:
-    """By network; `default` is the name that old clients have for the one of NetworkMode."""
-    return {host.NetworkMode if name == "default" else name: settings or EndpointSettings()
-            for name, settings in networks.items()}
+    """By network, that of NetworkMode included; `default` is the name that old clients have for it."""
+    given = {host.NetworkMode if name == "default" else name: settings or EndpointSettings()
+             for name, settings in networks.items()}
+    return given if host.NetworkMode.startswith("container:") else {host.NetworkMode: EndpointSettings(), **given}
 
 
 def _new_id() -> str:

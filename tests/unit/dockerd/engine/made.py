@@ -61,7 +61,7 @@ async def bench(root: Path, **settings: Any) -> AsyncIterator[Bench]:
     client = Client(str(fake.path))
     journal = Journal(config.data_root).open()
     engine = assemble(config, client, Images(client, "overlayfs"), Controller(config.network, lambda *_: None),
-                      Volumes(config.data_root / "volumes"), journal)
+                      Volumes(config.data_root / "volumes", config.exec_root / "volumes"), journal)
     try:
         yield Bench(engine, fake)
     finally:
