@@ -67,11 +67,12 @@ async def create(
 
 async def _anticipate(engine: Engine, container: Container) -> None:
     """Make docker-containerd's record as the first start will want it; should it want another, it says so itself."""
-    if container.mounts or container.host.NetworkMode.startswith("container:"):
+    foreseen = mounts.foreseen(engine.volumes, container.mounts)
+    if not foreseen or container.host.NetworkMode.startswith("container:"):
         return  # known only when it starts
     with contextlib.suppress(errdefs.EngineError, OSError):
         sandbox = engine.network.plan(wiring.request(engine, container))
-        spec = await document.build(engine, container, sandbox, ())
+        spec = await document.build(engine, container, sandbox, container.mounts)
         runtime = runtimes.of(engine, container)
         await tasks.record(engine, container, spec, runtime.name, runtime.options)
 

@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from protos import errdefs
+from services.dockerd.beneath import closing
 from services.dockerd.volumes.volume import Volume
 
 log = logging.getLogger("volumes")
@@ -82,11 +85,11 @@ def write(path: Path, document: Any) -> None:
 
 
 def _write(path: Path, document: Any, durable: bool) -> None:
-    with path.open("w") as file:
-        json.dump(document, file)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with closing(file):
+        os.write(file, orjson.dumps(document))
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file)
 
 
 def _read(directory: Path) -> Volume:

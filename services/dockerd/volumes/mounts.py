@@ -146,6 +146,15 @@ def unfilled(volumes: Volumes, points: Sequence[MountPoint]) -> bool:
     return any(point.copy and point.name in volumes and volumes.get(point.name).unfilled for point in points)
 
 
+def foreseen(volumes: Volumes, points: Sequence[MountPoint]) -> bool:
+    """Whether the sources are known before `attach`, which then changes none of them."""
+    return not any(
+        point.type == "image" or _inside(point)
+        or (point.type == "volume" and not (point.name in volumes and volumes.get(point.name).local))
+        for point in points
+    )
+
+
 def _inside(point: MountPoint) -> str:
     """`volume-subpath` and `image-subpath`."""
     options = point.spec.ImageOptions if point.type == "image" else point.spec.VolumeOptions

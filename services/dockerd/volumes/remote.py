@@ -73,12 +73,11 @@ class Remote:
         found = [_found(each) for each in (volumes if isinstance(volumes, list) else ())]
         return [each for each in found if each]
 
-    async def scope(self, driver: str) -> str:
+    async def scope(self, driver: str, *, quick: bool = False) -> str:
         """How far its volumes reach; a plugin that does not know of capabilities has local ones."""
-        await self.activate(driver)
         if driver not in self._scopes:
             try:
-                document = await self._call(driver, "Capabilities", {}, SHORT)
+                document = await self._call(driver, "Capabilities", {}, SHORT, 0 if quick else PATIENCE, quick=quick)
             except _Answered:
                 document = {}
             capabilities = document.get("Capabilities")

@@ -5,6 +5,7 @@ containers. Mounting and counting: volumes/mounting.py; on disk: directories.py,
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -101,40 +102,44 @@ class Volumes:
         )
         for driver, found in zip(drivers, answers, strict=True):
             if isinstance(found, Found):
-                return await self._known(driver, found)
+                with contextlib.suppress(errdefs.EngineError):
+                    return await self._known(driver, found)
             if isinstance(found, BaseException) and not isinstance(found, errdefs.EngineError):
                 raise found
         return None
 
     async def _known(self, driver: str, found: Found) -> Volume:
         """The entry of a volume that a plugin told us of; it is new to us, not to the plugin."""
-        scope = await self.remote.scope(driver)
-        volume = self._volumes.setdefault(found.name, Volume(found.name, "", driver=driver, scope=scope))
+        if found.name not in self._volumes:
+            scope = await self.remote.scope(driver, quick=True)
+            self._volumes.setdefault(found.name, Volume(found.name, "", driver=driver, scope=scope))
+        volume = self._volumes[found.name]
         if volume.driver == driver:
             _learn(volume, found)
         return volume
 
     async def listed(self) -> tuple[list[Volume], list[str]]:
         """All volumes, those of plugins as they say now, and warnings about plugins that do not answer."""
-        drivers = sorted({*self.remote.names(), *(each.driver for each in self._volumes.values() if not each.local)})
-        answers = await asyncio.gather(*map(self.remote.volumes, drivers), return_exceptions=True)
+        using = {each.driver for each in self._volumes.values() if not each.local}
+        drivers = sorted({*self.remote.names(), *using})
+        answers = await asyncio.gather(*map(self._compare, drivers), return_exceptions=True)
         warnings = []
-        for driver, answer in zip(drivers, answers, strict=True):
-            if isinstance(answer, list):
-                await self._compare(driver, answer)
-            elif isinstance(answer, errdefs.EngineError):
-                if any(each.driver == driver for each in self._volumes.values()):
-                    warnings.append(f"list {driver}: {answer}")
-            else:
-                raise answer
+        for driver, problem in zip(drivers, answers, strict=True):
+            if isinstance(problem, errdefs.EngineError):
+                warnings += [f"list {driver}: {problem}"] if driver in using else []
+            elif problem is not None:
+                raise problem
         return list(self), warnings
 
-    async def _compare(self, driver: str, told: list[Found]) -> None:
-        names = {each.name for each in told}
+    async def _compare(self, driver: str) -> None:
+        """Learn which volumes a plugin has; what it had and has no longer is forgotten, unless a container has it."""
+        known = [each for each in self._volumes.values() if each.driver == driver]
+        told = await self.remote.volumes(driver)
         for found in told:
             await self._known(driver, found)
-        for volume in [each for each in self._volumes.values() if each.driver == driver and not each.users]:
-            if volume.name not in names:
+        names = {each.name for each in told}
+        for volume in known:
+            if volume.name not in names and not volume.users:
                 self._forget(volume)
 
     def _forget(self, volume: Volume) -> None:
@@ -195,6 +200,7 @@ class Volumes:
         async with self._changing.setdefault(name, asyncio.Lock()):
             if name in self._volumes:
                 return self._volumes[name], False
+            await self.remote.activate(driver)
             scope = await self.remote.scope(driver)
             if found := await self.remote.get(driver, name):
                 return await self._known(driver, found), False

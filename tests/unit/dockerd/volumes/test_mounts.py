@@ -9,8 +9,8 @@ import pytest
 
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount as Layers
-from services.dockerd.schema.container import ContainerConfig, HostConfig
-from services.dockerd.volumes import copyup, mounts
+from services.dockerd.schema.container import ContainerConfig, HostConfig, Mount
+from services.dockerd.volumes import copyup, mounts, parse
 from services.dockerd.volumes.mounting import identity
 from services.dockerd.volumes.mountpoint import MountPoint
 from services.dockerd.volumes.store import Volumes
@@ -234,3 +234,15 @@ def test_copy_up_stays_inside(tmp_path: Path) -> None:
         copyup.Source(root, destination).fill(str(volume))
     os.close(root)
     assert not list(volume.iterdir())
+
+
+def test_what_a_start_will_mount_is_foreseen(volumes: Volumes) -> None:
+    points = resolve(volumes, {"Binds": ["named:/a", "/tmp:/b"], "Mounts": [{"Type": "tmpfs", "Target": "/c"}]})
+    assert mounts.foreseen(volumes, points)
+    assert asyncio.run(attach(volumes, points)) == points
+    for spec in (
+        {"Type": "image", "Source": "busybox", "Target": "/x"},
+        {"Type": "volume", "Source": "named", "Target": "/x", "VolumeOptions": {"Subpath": "in"}},
+    ):
+        assert not mounts.foreseen(volumes, [parse.mount(Mount.model_validate(spec))])
+    assert not mounts.foreseen(volumes, [MountPoint("volume", "/x", name="theirs", driver="shelf")])

@@ -12,6 +12,7 @@ from services.dockerd.volumes import mounts, remote
 from services.dockerd.volumes.store import Volumes
 from tests.fakes.shelf import Shelf
 from tests.unit.dockerd.volumes.test_mounting import another
+from tests.unit.dockerd.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -137,3 +138,33 @@ def test_nameless_volume_goes_with_its_container(volumes: Volumes, shelf: Shelf)
 
     asyncio.run(use())
     assert not shelf.volumes
+
+
+def test_hanging_capabilities_keep_no_list(volumes: Volumes, shelf: Shelf) -> None:
+    shelf.put("theirs")
+    shelf.hanging.add("Capabilities")
+
+    async def use() -> None:
+        await volumes.create("mine")
+        assert [each.name for each in (await volumes.listed())[0]] == ["mine"]
+        with pytest.raises(errdefs.NotFound, match=r"^get theirs: no such volume$"):
+            await volumes.find("theirs")
+        shelf.released.set()
+
+    asyncio.run(use())
+    shelf.take("theirs")
+
+
+def test_volume_made_during_a_list_stays(volumes: Volumes, shelf: Shelf) -> None:
+    async def use() -> None:
+        await volumes.create("first", "shelf")
+        shelf.hanging.add("List")
+        listing = asyncio.ensure_future(volumes.listed())
+        await until(lambda: "List" in shelf.verbs())
+        await volumes.create("second", "shelf", labels={"l": "v"})
+        shelf.take("second")
+        shelf.released.set()
+        await listing
+        assert volumes.get("second").labels == {"l": "v"}
+
+    asyncio.run(use())
