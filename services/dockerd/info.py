@@ -19,11 +19,15 @@ from services.dockerd.container.state import Status
 from services.dockerd.engine.engine import Engine
 from services.dockerd.logger import options
 from services.dockerd.metrics import meter
+from services.dockerd.network.drivers.bridge import filters
+from services.dockerd.network.forwarding import forwards
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.registry import mirrors
 from services.dockerd.remote import drivers
 from services.dockerd.versions import Program
 from services.dockerd.web.context import Version
+
+_BRIDGE_NF: Final = (("iptables", 4), ("ip6tables", 6))
 
 INDEX: Final = "https://index.docker.io/v1/"
 NETWORK_DRIVERS: Final = ("bridge", "host", "null")
@@ -98,12 +102,8 @@ def _abilities(kernel: Facts) -> dict[str, bool]:
         "CPUSet": kernel.cpuset,
         "PidsLimit": kernel.pids_limit,
         "OomKillDisable": kernel.oom_kill_disable,
-        "IPv4Forwarding": _forwarding(),
+        "IPv4Forwarding": forwards(4),
     }
-
-
-def _forwarding() -> bool:
-    return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
 
 
 def _process(engine: Engine) -> dict[str, Any]:
@@ -231,8 +231,9 @@ def _warnings(config: Config, kernel: Facts) -> Iterator[str]:
             f"WARNING: cluster store {config.cluster_store} is set, but networks across hosts are not there yet: "
             "creating one is refused"
         )
-    if not _forwarding():
+    if not forwards(4):
         yield "WARNING: IPv4 forwarding is disabled"
+    yield from (f"WARNING: bridge-nf-call-{name} is disabled" for name, version in _BRIDGE_NF if not filters(version))
 
 
 def _recent(config: Config) -> dict[str, Any]:
@@ -250,4 +251,7 @@ def _recent(config: Config) -> dict[str, Any]:
 
 def _old() -> dict[str, Any]:
     """Keys that newer versions have no more."""
-    return {"KernelMemory": False, "KernelMemoryTCP": False, "BridgeNfIptables": True, "BridgeNfIp6tables": True}
+    return {
+        "KernelMemory": False, "KernelMemoryTCP": False,
+        "BridgeNfIptables": filters(4), "BridgeNfIp6tables": filters(6),
+    }

@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import InvalidArgument, Unimplemented
+from protos.errdefs import Conflict, InvalidArgument, NotFound
 from services.dockerd import filters
 from services.dockerd.engine import (
     commit,
     create,
     inspect,
     kill,
+    links,
     pause,
     prune,
     remove,
@@ -166,7 +167,16 @@ async def commit_container(request: Request) -> Response:
 @router.delete("/containers/{reference}")
 async def remove_container(request: Request, reference: str) -> Response:
     if flag(request, "link"):
-        raise Unimplemented("legacy links cannot be removed: use networks")
+        engine_of(request).containers.get(reference)
+        raise Conflict("Conflict, cannot remove the default link name of the container")
     await remove.remove(engine_of(request), reference, force=flag(request, "force"), volumes=flag(request, "v"))
     return Response(status_code=_DONE)
 
+
+@router.delete("/containers/{owner}/{alias}")
+async def remove_link(request: Request, owner: str, alias: str) -> Response:
+    """The name of a link stands for the container that it leads to; only the link itself can be removed by it."""
+    if not flag(request, "link"):
+        raise NotFound(f"No such container: {owner}/{alias}")
+    await links.unlink(engine_of(request), owner, alias)
+    return Response(status_code=_DONE)

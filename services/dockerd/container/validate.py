@@ -11,6 +11,8 @@ from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.schema.container import ContainerConfig, HealthConfig, HostConfig, RestartRule
 
+HOST_LINKS: Final = (
+    "conflicting options: host type networking can't be used with links. This would result in undefined behavior")
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -109,6 +111,8 @@ def network(given: ContainerConfig, settings: HostConfig) -> None:
     """Options that exclude one another where a namespace is shared; `given` as the client sent it."""
     if settings.UTSMode == "host" and given.Hostname:
         raise refuse("conflicting options: hostname and the UTS mode")
+    if settings.NetworkMode == "host" and settings.Links:
+        raise refuse(HOST_LINKS)
     if not settings.NetworkMode.startswith("container:"):
         return
     conflicts = (

@@ -19,7 +19,7 @@ from protos.log import container_var
 from services.dockerd import rootfs, skeleton, storage
 from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
-from services.dockerd.engine import document, layerdb, notify, runtimes, tasks, views, wiring
+from services.dockerd.engine import document, layerdb, links, notify, runtimes, tasks, views, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
@@ -47,6 +47,8 @@ async def create(
     image = await engine.images.get(asked.Image, wanted_platform)
     config = _completed(engine, asked, host, image)
     warnings = verify.verify(config, host, systemd_cgroup=engine.defaults.systemd_cgroup)
+    warnings += wiring.warnings(host)
+    links.check(engine, host)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
     container = _container(engine, config, host, image, networks)
     runtimes.settle(engine, container)

@@ -12,7 +12,7 @@ from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.dockerd import rootfs
 from services.dockerd.container.container import Container
-from services.dockerd.engine import runtimes, shm, tasks
+from services.dockerd.engine import links, runtimes, shm, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.sandbox import Sandbox
 from services.dockerd.oci import apparmor, features, spec
@@ -61,6 +61,7 @@ def describe(
         ipc_path=_joined(engine, host.IpcMode, "ipc"),
         pid_path=_joined(engine, host.PidMode, "pid"),
         shm_path=_shm(engine, container),
+        env=links.environment(engine, container),
         defaults=engine.defaults,
     )
 

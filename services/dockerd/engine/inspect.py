@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from protos import errdefs
 from services.dockerd import storage
-from services.dockerd.container import stamp, state
+from services.dockerd.container import links, stamp, state
 from services.dockerd.container.container import Container
 from services.dockerd.engine import layerdb, tasks, wiring
 from services.dockerd.engine.engine import Engine
@@ -75,6 +75,8 @@ def _host(container: Container) -> dict[str, Any]:
         value = getattr(container.host, key)
         if value is not None and value not in ({}, []):
             document[key] = container.host.model_dump(include={key}, exclude_none=True)[key]
+    if container.host.Links:
+        document["Links"] = [links.show(text, container.name) for text in container.host.Links]
     privileged = container.host.Privileged
     if document["MaskedPaths"] is None and not privileged:
         document["MaskedPaths"] = list(MASKED_PATHS)

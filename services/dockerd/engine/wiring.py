@@ -3,6 +3,8 @@
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.controller import Request
+from services.dockerd.network.forwarding import forwards
+from services.dockerd.schema.container import HostConfig
 
 
 def request(engine: Engine, container: Container) -> Request:
@@ -22,3 +24,10 @@ def request(engine: Engine, container: Container) -> Request:
         shared_container=shared,
         disabled=bool(container.config.NetworkDisabled),
     )
+
+
+def warnings(host: HostConfig) -> list[str]:
+    """What keeps a container from the network, though it is to have one."""
+    if host.NetworkMode in ("host", "none") or forwards(4):
+        return []
+    return ["IPv4 forwarding is disabled. Networking will not work."]

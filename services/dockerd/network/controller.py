@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from protos.errdefs import Conflict, EngineError, InvalidArgument
 from services.dockerd.metrics import meter
-from services.dockerd.network import files, life, neighbours, netns, views
+from services.dockerd.network import files, life, links, neighbours, netns, views
 from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.drivers import bridge
@@ -94,8 +94,8 @@ class Controller:
         try:
             self.records.save(sandbox)
             if not request.shared_container:
-                links = neighbours.links_of(request, list(self.sandboxes.values()))
-                await self.in_thread(lambda: self._make(sandbox, request, links))
+                named = neighbours.links_of(request, list(self.sandboxes.values()))
+                await self.in_thread(lambda: self._make(sandbox, request, named))
         except BaseException:
             await self.release(request.container_id)
             raise
@@ -122,6 +122,7 @@ class Controller:
                 raise outcome
         sandbox.connected = True
         self.records.save(sandbox)
+        await links.join(self, sandbox)
         for endpoint in sandbox.endpoints:
             neighbours.meet(sandbox, endpoint, self.sandboxes.values())
             self.tell("connect", sandbox, endpoint)
@@ -141,6 +142,7 @@ class Controller:
         joined = [(end, self.network_of(end)) for end in sandbox.endpoints]
         found = [(end, self.rules_of(network)) for end, network in joined if network and network.addressings]
         await self.publisher.unpublish(sandbox, found)
+        await links.part(self, sandbox)
         for endpoint in sandbox.endpoints:
             neighbours.part(sandbox, endpoint, self.sandboxes.values())
             if sandbox.connected:
@@ -149,6 +151,16 @@ class Controller:
             self.records.delete(container_id)
         else:
             self.leave(sandbox)
+
+    async def relink(self, container_id: str) -> None:
+        """A container's links have changed."""
+        if sandbox := self.sandboxes.get(container_id):
+            await links.refresh(self, sandbox)
+            default = self.networks.get("bridge")
+            request = self.requests[container_id]
+            gateways = [str(each.gateway) for each in default.addressings]
+            named = neighbours.links_of(request, list(self.sandboxes.values()))
+            await self.in_thread(lambda: files.write(sandbox, request, self.config, gateways, named))
 
     # views
 
@@ -292,11 +304,11 @@ class Controller:
             raise
         return endpoints
 
-    def _make(self, sandbox: Sandbox, request: Request, links: list[Record]) -> None:
+    def _make(self, sandbox: Sandbox, request: Request, named: list[Record]) -> None:
         """In a thread: the namespace and the files."""
         default = self.networks.get("bridge")
         gateways = [str(each.gateway) for each in default.addressings]
-        files.write(sandbox, request, self.config, gateways, links)
+        files.write(sandbox, request, self.config, gateways, named)
         if sandbox.netns_path:
             path = Path(sandbox.netns_path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

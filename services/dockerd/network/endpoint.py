@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from protos.binding import Binding
+from services.dockerd.network.firewall.rules import Link
 from services.dockerd.network.ipam import Address
 from services.dockerd.schema.container import EndpointSettings
 
@@ -34,6 +35,8 @@ class Endpoint:
     names: list[str] = field(default_factory=list)
     """What other containers of the network may call it."""
     bindings: list[Binding] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    """What rules let it reach though the network keeps containers apart."""
     address6: IPv6Address | None = None
     prefix6: int = 0
     gateway6: IPv6Address | None = None
@@ -80,6 +83,7 @@ class Endpoint:
             "interface": self.interface,
             "names": self.names,
             "bindings": self.bindings,
+            "links": self.links,
             "address6": str(self.address6 or ""),
             "prefix6": self.prefix6,
             "gateway6": str(self.gateway6 or ""),
@@ -96,6 +100,7 @@ class Endpoint:
                 "address": IPv4Address(address) if address else None,
                 "gateway": IPv4Address(gateway) if gateway else None,
                 "bindings": [Binding(*each) for each in document["bindings"]],
+                "links": [Link(*each) for each in document.get("links", ())],
                 "address6": IPv6Address(address6) if address6 else None,
                 "gateway6": IPv6Address(gateway6) if gateway6 else None,
             }

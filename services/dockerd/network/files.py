@@ -65,6 +65,18 @@ def remove_records(path: Path, addresses: Sequence[str]) -> None:
         path.write_text("".join(kept))
 
 
+def rename(path: Path, names: str, records: Sequence[hosts.Record]) -> None:
+    """Have names stand for these addresses, and no others."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = [line for line in lines if line.rstrip("\n").partition("\t")[2] != names]
+    text = "".join(kept) + hosts.render(records)
+    if text != "".join(lines):
+        path.write_text(text)
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()

@@ -127,7 +127,7 @@ async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: 
         endpoint.bindings = living
     controller.publisher.portmap.adopt(endpoint.bindings, sandbox.name)
     net = controller.rules_of(network)
-    controller.firewall.want(rules.ports(net, endpoint.bindings))
+    controller.firewall.want([*rules.ports(net, endpoint.bindings), *rules.links(net, endpoint.links)])
     await controller.publisher.forward_again(sandbox, endpoint, net, living)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from protos.errdefs import Conflict
-from services.dockerd.network import files
+from services.dockerd.container.links import parse
+from services.dockerd.network import files, links
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.hosts import Record
 from services.dockerd.network.request import Request, Target
@@ -23,13 +24,12 @@ def links_of(request: Request, others: Sequence[Sandbox]) -> list[Record]:
     records: list[Record] = []
     by_name = {each.name: each for each in others} | {each.container_id: each for each in others}
     for link in request.host.Links or ():
-        name, _, alias = link.partition(":")
-        name, alias = name.lstrip("/"), alias.rpartition("/")[2] or name.lstrip("/")
+        name, alias = parse(link)
         other = by_name.get(name)
         addresses = [address for end in other.endpoints for address in end.addresses] if other else []
         if other is None or not addresses:
             raise Conflict(f"Cannot link to a non running container: /{name} AS /{request.name}/{alias}")
-        records += [Record(each, f"{alias} {other.container_id[:12]} {other.name}") for each in addresses]
+        records += [Record(each, links.names(link, other)) for each in addresses]
     return records
 
 

@@ -107,6 +107,14 @@ def _allow_ipv6(link: str) -> None:
     (directory / "accept_ra").write_text("0")
 
 
+def filters(version: int) -> bool:
+    """Whether the packet filter sees what containers of one bridge send each other."""
+    try:
+        return BRIDGE_NF[version].read_text().strip() == "1"
+    except OSError:
+        return False
+
+
 def filter_bridges(versions: Collection[int]) -> None:
     """Have the packet filter see what containers of one bridge send each other."""
     for name in [BRIDGE_NF[version] for version in versions]:

@@ -70,7 +70,8 @@ def _fresh(
 def _exit(text: str, subnet: Subnet) -> Address:
     address = ip_address(text)
     if address not in subnet:
-        raise InvalidArgument(f"default gateway ip must be part of the network: {address} is not in {subnet}")
+        what = f"auxiliary address: (DefaultGatewayIPv{subnet.version}:{address})"
+        raise InvalidArgument(f"{what} must belong to the master pool: {subnet}")
     return address
 
 

@@ -73,8 +73,8 @@ def test_ipv6_by_flags() -> None:
         ({"bip6": "10.0.0.1/8"}, "parse --bip6 failed: invalid CIDR address"),
         ({"fixed_cidr": "x/8"}, "parse --fixed-cidr failed: invalid CIDR address: x/8"),
         ({"bip": "10.0.0.1/24", "fixed_cidr": "10.0.1.0/25"}, "container subnet must be a subset of bridge network"),
-        ({"bip": "10.0.0.1/24", "default_gateway": "10.0.1.1"}, "default gateway ip must be part of the network"),
-        ({"bip6": "fd01::1/64", "default_gateway_v6": "fd02::1"}, "default gateway ip must be part of the network"),
+        ({"bip": "10.0.0.1/24", "default_gateway": "10.0.1.1"}, "must belong to the master pool"),
+        ({"bip6": "fd01::1/64", "default_gateway_v6": "fd02::1"}, "must belong to the master pool"),
     ],
 )
 def test_flags_that_cannot_be(flags: dict[str, str], problem: str) -> None:
