@@ -4,7 +4,7 @@ PYTEST ?= $(PYTHON) -m pytest -q
 FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down tree logs test test-unit test-integration test-e2e test-kill check bench protos clean
+.PHONY: help install up down tree logs test test-unit test-integration test-e2e test-kill test-lab check bench protos clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-e2e: ## the real clients; ENGINE=reference runs the same against Debian's d
 test-kill: ## the crash matrix
 	@deploy/install --dev && $(PYTEST) tests/kill
 
+test-lab: ## what this kernel lacks (cgroups v2, AppArmor, device-mapper), on Debian's kernel under qemu
+	@deploy/install --dev && LAB=full $(PYTEST) tests/lab
+
 check: ## ruff, mypy --strict, import borders, freshness of generated stubs
 	@deploy/install --dev && .venv/bin/ruff check . && .venv/bin/mypy && $(PYTHON) -m tools.borders && $(PYTHON) -m tools.stubs --check
 
@@ -49,4 +52,4 @@ protos: ## generate the Python of protos/
 	@deploy/install --dev && $(PYTHON) -m tools.stubs
 
 clean: ## remove .venv and caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	@rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -12,12 +12,15 @@ from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.http import API
 from tests.harness.signals import default_library_signals
+from tests.harness.wait import PATIENCE
 
 NUMBERS = count(1)
 LIMIT = 150
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "limit(seconds): how long the test may take")
+    config.addinivalue_line("markers", "thorough: in the lab by `make test-lab` alone")
     config.addinivalue_line("markers", "ours: what Debian's docker.io cannot do, or does otherwise by design")
     default_library_signals()  # ours gets rid of them itself, the reference does not
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whoever ends the run gets its clean-up too
@@ -38,14 +41,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
-def limit() -> Iterator[None]:
+def limit(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that hangs fails where it hangs, and the others go on."""
 
+    marker = request.node.get_closest_marker("limit")
+    seconds = int((marker.args[0] if marker else LIMIT) * PATIENCE)
+
     def late(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"the test did not end within {LIMIT} s")
+        raise AssertionError(f"the test did not end within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LIMIT)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.harness import leftovers
+from tests.harness.wait import PATIENCE
 
 PROGRAM = shutil.which("docker") or "docker"
-TIMEOUT = 30.0
+TIMEOUT = 30.0 * PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ from tests.harness import leftovers
 from tests.harness.cli import Docker
 from tests.harness.http import API
 from tests.harness.netns import Namespace, join
-from tests.harness.wait import until
+from tests.harness.wait import PATIENCE, until
 
 REFERENCE = os.environ.get("ENGINE") == "reference"
 ROOTS = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-START = 40.0
-STOP = 60.0
+START = 40.0 * PATIENCE
+STOP = 60.0 * PATIENCE
 NEIGHBOUR, HOST = "198.18.0.2", "198.18.0.1"
 
 

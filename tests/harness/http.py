@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-TIMEOUT = 30.0
+from tests.harness.wait import PATIENCE
+
+TIMEOUT = 30.0 * PATIENCE
 
 
 class UnixConnection(http.client.HTTPConnection):

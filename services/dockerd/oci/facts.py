@@ -114,7 +114,7 @@ def _controllers_v2() -> dict[str, bool | str]:
     memory, cpu, io = "memory" in controllers, "cpu" in controllers, "io" in controllers
     return {
         "memory_limit": memory,
-        "swap_limit": memory and any(_CGROUP.glob("*/memory.swap.max")),
+        "swap_limit": memory and _swap_v2(_CGROUP),
         "memory_reservation": memory,
         "cpu_shares": cpu,
         "cpu_cfs": cpu,
@@ -126,6 +126,15 @@ def _controllers_v2() -> dict[str, bool | str]:
         "blkio_throttle": io,
         "pids_limit": "pids" in controllers,
     }
+
+
+def _swap_v2(group: Path) -> bool:
+    """The topmost group has no such file, and may have none below it either: then it is as the kernel was built."""
+    if any((each / "memory.swap.max").exists() for each in (group, *group.glob("*/"))):
+        return True
+    if any(group.glob("*/memory.current")):
+        return False
+    return Path("/proc/swaps").exists() and "swapaccount=0" not in _read("/proc/cmdline").split()
 
 
 def parse_list(text: str) -> set[int]:
