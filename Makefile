@@ -4,7 +4,7 @@ PYTEST ?= $(PYTHON) -m pytest -q
 FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down tree logs test test-unit test-integration test-e2e test-kill test-lab check bench protos clean
+.PHONY: help install up down tree logs adopt test test-unit test-integration test-e2e test-kill test-lab check bench protos clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ tree: ## the process tree
 
 logs: ## follow the daemon's log
 	@deploy/logs
+
+adopt: install ## take over the images of Docker's own data root: FROM=/var/lib/docker
+	@$(PYTHON) -m deploy.adopt $(FROM)
 
 test: ## set up, then all tests
 	@deploy/install --dev && $(PYTEST) tests

@@ -21,6 +21,10 @@ _STOP_DEADLINE: Final = 15.0
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["move"]:
+        from services.containerd import move  # a tool, not the daemon
+
+        return move.main(sys.argv[2:])
     try:
         settings = config.parse(sys.argv[1:])
     except errdefs.EngineError as error:

@@ -59,7 +59,10 @@ def parse(argv: list[str]) -> Config:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("docker-containerd", description="Blobs, images, snapshots, containers and tasks over gRPC")
+    parser = ArgumentParser(
+        "docker-containerd", description="Blobs, images, snapshots, containers and tasks over gRPC",
+        epilog="docker-containerd move --help: how a root's images get to another storage driver",
+    )
     parser.add_argument("--root", default="/var/lib/docker/containerd", help="directory of persistent data")
     parser.add_argument("--state", default="/var/run/docker/containerd", help="directory of this boot's state")
     parser.add_argument("-a", "--address", default="/var/run/docker/containerd/containerd.sock", help="gRPC socket")
