@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import clean
 from tests.harness.cli import Docker
 from tests.harness.engine import HOST, REFERENCE, Engine
+from tests.harness.wait import until
 
 SETTINGS = {
     "bip": "10.44.0.1/16", "fixed-cidr": "10.44.7.0/24", "default-gateway": "10.44.0.254", "mtu": 1400, "icc": False,
@@ -186,6 +187,44 @@ def test_a_changed_address_replaces_the_old_one(fresh: Callable[..., Engine]) ->
     assert engine.docker.ok("run", "--rm", "busybox", "hostname", "-i").startswith("10.46.0.")
     assert "10.45.0" not in rules(engine)
     engine.stop()
+
+
+@pytest.mark.ours
+def test_direct_routing(fresh: Callable[..., Engine]) -> None:
+    """A neighbour that routes to containers is dropped, unless flags let it in; forwarding goes on at any rate."""
+    engine = fresh("--allow-direct-routing", "--ip-forward-no-drop", "--ip6tables=false")
+    engine.neighbour.ip("route", "add", "172.17.0.0/16", "via", HOST)
+    serve = "httpd -p 81; exec httpd -f -p 80"
+    run = ("run", "-d", "--name", "web", "-p", "18081:80", "busybox", "sh", "-c", serve)
+    engine.docker.ok(*run)
+    address = engine.docker.ok("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
+    until(lambda: _reaches(engine, address, 80), "the published port is reached by the container's own address")
+    assert not _reaches(engine, address, 81)
+    assert engine.network.call(Path("/proc/sys/net/ipv4/ip_forward").read_text) == "1\n"
+    assert ":FORWARD ACCEPT" in rules(engine)
+    engine.kill()
+    engine.flags = ["--live-restore"]
+    engine.start()
+    assert not _reaches(engine, address, 80) and _reaches(engine, HOST, 18081)
+    engine.kill()
+    engine.flags = ["--live-restore", "--bip=10.49.0.1/24"]
+    engine.start()
+    assert engine.docker.ok("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web") == address
+    assert "has an address that its network has no more: restart it" in engine.log.read_text()
+    engine.docker.ok("restart", "-t", "0", "web")
+    assert engine.docker.ok("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").startswith("10.49.0.")
+    until(lambda: _reaches(engine, HOST, 18081), "the port is reached again")
+    assert address not in rules(engine)
+    engine.docker.ok("rm", "-f", "web")
+    engine.stop()
+
+
+def _reaches(engine: Engine, host: str, port: int) -> bool:
+    try:
+        engine.neighbour.connect(host, port, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_without_forwarding_containers_are_warned(fresh: Callable[..., Engine]) -> None:

@@ -269,3 +269,14 @@ def test_one_proxy_for_a_container(docker: Docker, engine: Engine, name: str) ->
     assert len(children) == before + 1
     docker.ok("rm", "-f", name)
     until(lambda: len(engine.pids("docker-proxy")) == before, "the proxy is gone")
+
+
+def test_sctp_needs_the_kernels_module(docker: Docker, name: str) -> None:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        said = docker.fails("run", "--rm", "--name", name, "-p", "17009:7009/sctp", "busybox", "true", code=125)
+        assert "protocol not supported" in said
+    else:
+        docker.ok("run", "-d", "--name", name, "-p", "17009:7009/sctp", "busybox", "sleep", "60")
+        assert docker.ok("port", name).startswith("7009/sctp -> 0.0.0.0:17009")
