@@ -100,6 +100,24 @@ def test_a_mount_under_way_is_given_back(engine: Engine, shelf: Shelf) -> None:
     docker.ok("volume", "rm", "data")
 
 
+def test_a_graceful_stop_waits_for_no_plugin(engine: Engine, shelf: Shelf) -> None:
+    docker = engine.docker
+    docker.ok("volume", "create", "-d", "shelf", "data")
+    docker.ok("create", "--name", "late", "-v", "data:/data:nocopy", "busybox", "true")
+    shelf.hanging.add("Mount")
+    start = docker.start("start", "late")
+    until(lambda: "Mount" in shelf.verbs(), "the plugin is asked")
+    assert engine.stop() == 0  # a plugin has two minutes, a stop in this harness one
+    end(start)
+    shelf.hanging.clear()
+    shelf.released.set()
+    until(lambda: shelf.mounted() == 1, "the plugin has mounted for nobody")
+    engine.start()
+    until(lambda: shelf.mounted() == 0, "it is told to unmount")
+    docker.ok("rm", "late")
+    docker.ok("volume", "rm", "data")
+
+
 def test_a_copy_that_was_cut_short_is_repeated(engine: Engine) -> None:
     docker = engine.docker
     script = "mkdir -p /many; cd /many; i=0; while [ $i -lt 6000 ]; do echo $i >f$i; i=$((i+1)); done"

@@ -24,6 +24,7 @@ async def shutdown(engine: Engine, forced: asyncio.Event) -> None:
     Once `forced` is set, containers get no more time.
     """
     engine.closing = True
+    engine.volumes.mounting.refuse()
     for container in engine.containers:
         if container.retry and not engine.config.live_restore:
             exits.cancel_restart(engine, container)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from protos import errdefs
 from services.dockerd import alone
@@ -40,35 +40,64 @@ class Mounting:
         """Of a local volume by its name, of a plugin's mount by its id."""
         self._leaving: dict[asyncio.Task[None], str] = {}
         """Unmounts under way, with the names of their volumes."""
-        self._waiting: set[asyncio.Task[None]] = set()
-        """Unmounts that wait for their plugin."""
+        self._waiting: set[asyncio.Future[Any]] = set()
+        """What waits for its plugin, and nobody for it."""
+        self._coming: set[asyncio.Future[str]] = set()
+        """Mounts under way."""
+        self._closed = False
         self._used: set[str] = set()
         """Ids of plugins' mounts that are in use."""
 
     async def attach(self, volume: Volume, mount_id: str) -> str:
-        """The host directory of the volume, mounted if need be."""
-        if not volume.local:
-            async with self._lock(mount_id):
-                return await self._order(volume, mount_id)
-        if local.needs_mount(volume.options):
-            async with self._lock(volume.name):
-                await alone.run(lambda: local.mount(volume.path, volume.options or {}), "mount")
-                volume.active.add(mount_id)
-        volume.active.add(mount_id)
+        """The host directory of the volume, mounted if need be; Unavailable once `refuse` is called."""
+        if volume.local and not local.needs_mount(volume.options):
+            volume.active.add(mount_id)
+            return volume.mountpoint
+        how = self._mount if volume.local else self._order
+        work = asyncio.ensure_future(how(volume, mount_id))
+        self._coming.add(work)
+        work.add_done_callback(self._coming.discard)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closed or (task and task.cancelling()):
+                raise
+            raise errdefs.Unavailable("dockerd is shutting down") from None
+
+    def refuse(self) -> None:
+        """dockerd is about to end: nobody waits for a mount any longer."""
+        self._closed = True
+        for work in list(self._coming):
+            work.cancel()
+
+    async def _mount(self, volume: Volume, mount_id: str) -> str:
+        async with self._lock(volume.name):
+            await alone.run(lambda: local.mount(volume.path, volume.options or {}), "mount")
+            volume.active.add(mount_id)
         return volume.mountpoint
 
     async def _order(self, volume: Volume, mount_id: str) -> str:
-        if mount_id in volume.active:
-            return volume.mountpoint
+        async with self._lock(mount_id):
+            return volume.mountpoint if mount_id in volume.active else await self._ask(volume, mount_id)
+
+    async def _ask(self, volume: Volume, mount_id: str) -> str:
         mounted = Mounted(mount_id, volume.name, volume.driver)
         await self._remote.activate(volume.driver)
         if self._records.mounting(mounted):  # what it was once asked for, it was not yet told to give up
             await self._unmount(mounted)
             self._records.mounting(mounted)
+        asked = asyncio.ensure_future(self._remote.mount(volume.driver, volume.name, mount_id))
         try:
-            mountpoint = await self._remote.mount(volume.driver, volume.name, mount_id)
+            mountpoint = await asyncio.shield(asked)
         except errdefs.Unknown:
             self._records.unmounted(mount_id)
+            raise
+        except asyncio.CancelledError:
+            self._waiting.add(asked)
+            asked.add_done_callback(self._abandoned)
+            if not self._closed:  # else the next daemon does it
+                self._give_back(mounted, after=asked)
             raise
         except BaseException:  # it may have been mounted all the same
             self._give_back(mounted)
@@ -94,13 +123,23 @@ class Mounting:
                     await alone.run(lambda: local.unmount(volume.path), "unmount")
         return known
 
-    def _give_back(self, mounted: Mounted, *, late: bool = False) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._try_unmount(mounted, late), name="unmount")
+    def _abandoned(self, asked: asyncio.Future[str]) -> None:
+        self._waiting.discard(asked)
+        if not asked.cancelled() and (error := asked.exception()):
+            log.debug("mount failed that nobody waits for error=%s", error)
+
+    def _give_back(
+        self, mounted: Mounted, *, late: bool = False, after: asyncio.Future[str] | None = None
+    ) -> asyncio.Task[None]:
+        """Have the plugin unmount, once it has answered what was asked of it before."""
+        task = asyncio.get_running_loop().create_task(self._try_unmount(mounted, late, after), name="unmount")
         self._leaving[task] = mounted.name
         task.add_done_callback(lambda done: self._leaving.pop(done, None))
         return task
 
-    async def _try_unmount(self, mounted: Mounted, late: bool) -> None:
+    async def _try_unmount(self, mounted: Mounted, late: bool, after: asyncio.Future[str] | None) -> None:
+        if after:
+            await asyncio.wait([after])
         async with self._lock(mounted.mount_id):
             if not self._records.has(mounted.mount_id) or mounted.mount_id in self._used:
                 return  # somebody was quicker

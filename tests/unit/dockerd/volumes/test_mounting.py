@@ -231,3 +231,41 @@ def test_what_is_being_given_back_is_not_given_back_again(volumes: Volumes, shel
         assert shelf.verbs().count("Unmount") == 1
 
     asyncio.run(use())
+
+
+def test_end_of_the_daemon_waits_for_no_mount(volumes: Volumes, shelf: Shelf, tmp_path: Path) -> None:
+    async def use() -> None:
+        volume, _ = await volumes.create("data", "shelf")
+        shelf.hanging.add("Mount")
+        waiting = asyncio.ensure_future(volumes.mounting.attach(volume, "m1"))
+        await until(lambda: "Mount" in shelf.verbs())
+        volumes.mounting.refuse()
+        with pytest.raises(errdefs.Unavailable, match="dockerd is shutting down"):
+            await waiting
+        await volumes.mounting.stop()
+        shelf.hanging.clear()
+        shelf.released.set()
+        await until(shelf.mounted)
+        later = another(tmp_path)
+        await later.mounting.settle(list(later))
+        await until(lambda: not shelf.mounted())
+
+    asyncio.run(use())
+
+
+def test_mount_that_nobody_waits_for_is_given_back(volumes: Volumes, shelf: Shelf) -> None:
+    async def use() -> None:
+        volume, _ = await volumes.create("data", "shelf")
+        shelf.hanging.add("Mount")
+        waiting = asyncio.ensure_future(volumes.mounting.attach(volume, "m1"))
+        await until(lambda: "Mount" in shelf.verbs())
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        shelf.hanging.clear()
+        shelf.released.set()
+        await until(lambda: "Unmount" in shelf.verbs())
+        await volumes.mounting.settled(volume)
+
+    asyncio.run(use())
+    assert not shelf.mounted()
