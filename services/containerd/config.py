@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from protos import errdefs
+from protos.idmap import Mapping, Owners
 
 VERSION: Final = "0.1.0"
 REVISION: Final = ""
@@ -35,6 +36,8 @@ class Config:
     """Its options, `key=value` by Docker's names."""
     shim: str = "docker-containerd-shim"
     """The program that runs a container when a runtime names none by path."""
+    owners: Owners | None = None
+    """Who on the host has the files that layers give to an id; None is that id."""
 
 
 def parse(argv: list[str]) -> Config:
@@ -55,6 +58,7 @@ def parse(argv: list[str]) -> Config:
         snapshotter=flags.snapshotter,
         snapshotter_opts=tuple(flags.snapshotter_opt),
         shim=flags.shim or _beside("docker-containerd-shim"),
+        owners=_owners(flags),
     )
 
 
@@ -79,8 +83,16 @@ def _parser() -> ArgumentParser:
         help="an option of it, by Docker's names",
     )
     parser.add_argument("--shim", help="path of docker-containerd-shim (default: beside this program)")
+    for kind in ("uid", "gid"):
+        parser.add_argument(f"--{kind}-map", help=f"host {kind}s of files in snapshots, as container:host:count,…")
     parser.add_argument("-v", "--version", action="version", version=f"docker-containerd {VERSION} {REVISION}".strip())
     return parser
+
+
+def _owners(flags: Namespace) -> Owners | None:
+    if bool(flags.uid_map) != bool(flags.gid_map):
+        raise errdefs.InvalidArgument("--uid-map and --gid-map go together")
+    return Owners(Mapping.parse(flags.uid_map), Mapping.parse(flags.gid_map)) if flags.uid_map else None
 
 
 def _ready_fd(flags: Namespace) -> int | None:

@@ -84,7 +84,7 @@ class Core:
         self.choice = Choice()
         self.scratch = config.state / "mounts"
         layered = {config.root / Overlay.name: Form.DEVICE, config.root / Aufs.name: Form.FILE}
-        self.differ = Differ(self.content, layered, self.scratch)
+        self.differ = Differ(self.content, layered, self.scratch, config.owners)
         self.collector = Collector(db, self.content, self.snapshotters, self.exchange)
         self.upkeep = Upkeep(db, self.content.blobs)
         self.tasks = Tasks(
@@ -132,6 +132,8 @@ async def serve(config: Config) -> AsyncIterator[Core]:
         # 1. Directories of our own, and nobody else in them.
         for directory in (config.root, config.state):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if config.owners:
+            config.state.chmod(0o711)  # a container's root passes through to its bundle
         stack.callback(os.close, lock.lock_root(config.root))
         lock.claim_address(config.address)
         # 2. Metadata, then the files it speaks of.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError, FailedPrecondition
-from services.dockerd import activation, config, invocation, lock, proxies, requirements
+from services.dockerd import activation, config, invocation, lock, proxies, requirements, userns
 from services.dockerd.config import Config
 from services.dockerd.notify import Teller
 from services.dockerd.remote import launch
@@ -51,7 +51,7 @@ def _usage() -> str:
 def _run(settings: Config, tell: Teller) -> int:
     with ExitStack() as stack:
         try:
-            _prepare(settings, stack)
+            settings = _prepare(settings, stack)
             contained = launch.begin(settings)
         except (EngineError, OSError) as error:
             tell(f"failed: {error}")
@@ -70,12 +70,14 @@ def _run(settings: Config, tell: Teller) -> int:
         return asyncio.run(server.run(settings, contained, tell))
 
 
-def _prepare(settings: Config, stack: ExitStack) -> None:
-    """Everything that may refuse the start, before anything is started."""
+def _prepare(settings: Config, stack: ExitStack) -> Config:
+    """Everything that may refuse the start, before anything is started; the configuration as it holds here."""
     os.umask(0o022)
     activation.claim()
     _seal()
     requirements.check(settings)
+    settings = userns.settle(settings)
+    userns.open_roots(settings)
     settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(os.close, lock.hold(settings.data_root))
     if settings.pidfile:
@@ -84,6 +86,7 @@ def _prepare(settings: Config, stack: ExitStack) -> None:
     if settings.oom_score_adjust:
         _adjust_oom_score(settings.oom_score_adjust)
     proxies.export(settings.http_proxy, settings.https_proxy, settings.no_proxy)
+    return settings
 
 
 def _adjust_oom_score(score: int) -> None:

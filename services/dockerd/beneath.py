@@ -90,14 +90,15 @@ def read(root: int, path: str, limit: int) -> bytes | None:
     return content
 
 
-def make_directories(root: int, path: str, mode: int = 0o755) -> int:
-    """Descriptor of the directory `path` beneath `root`, made (owned by root) as far as it is missing."""
+def make_directories(root: int, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> int:
+    """Descriptor of the directory `path` beneath `root`, made, for `owner`, as far as it is missing."""
     current = os.dup(root)
     for part in resolve(root, path).split("/")[1:]:
         with closing(current):
             with contextlib.suppress(FileExistsError):
                 if part:
                     os.mkdir(part, mode, dir_fd=current)
+                    os.chown(part, *owner, dir_fd=current, follow_symlinks=False)
             current = linux.openat2(
                 current, part or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0,
                 linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS,

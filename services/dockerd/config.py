@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from protos.idmap import Owners
 from services.dockerd import flags, rules
 
 if TYPE_CHECKING:
@@ -154,6 +155,10 @@ class Config:
     host_gateway_ips: tuple[str, ...] = ()
     userland_proxy: bool = True
     userland_proxy_path: str = ""
+    userns_remap: str = ""
+    """user, user:group, or `default`; "" is no user namespaces."""
+    owners: Owners | None = None
+    """What `userns_remap` means on this machine, once userns.py has looked."""
 
     @property
     def secure(self) -> bool:
@@ -185,4 +190,5 @@ class Config:
         from services.dockerd.network.config import NetworkConfig  # not needed by --validate and --version
 
         names = {each.name for each in fields(NetworkConfig)} & {each.name for each in fields(Config)}
-        return NetworkConfig(**{name: getattr(self, name) for name in names}, default_bind_ip=self.ip)
+        owner = self.owners.root if self.owners else (0, 0)
+        return NetworkConfig(**{name: getattr(self, name) for name in names}, default_bind_ip=self.ip, owner=owner)

@@ -202,6 +202,8 @@ def _security(config: Config, kernel: Facts) -> Iterator[str]:
         yield f"name=seccomp,profile={config.seccomp_profile or 'builtin'}"
     if config.default_cgroupns_mode == "private" or (not config.default_cgroupns_mode and kernel.cgroup_version == 2):
         yield "name=cgroupns"
+    if config.owners:
+        yield "name=userns"
     if config.no_new_privileges:
         yield "name=no-new-privileges"
 

@@ -222,7 +222,7 @@ OPTIONS: Final = (
     _one("tlsverify", "Use TLS and verify the remote", _bool),
     _one("userland-proxy", "Use userland proxy for loopback traffic (default true)", _bool),
     _one("userland-proxy-path", "Path to the userland proxy binary"),
-    _one("userns-remap", "User/Group setting for user namespaces", absent=()),
+    _one("userns-remap", "User/Group setting for user namespaces"),
     _act("validate", "Validate daemon configuration and exit"),
     _act("version", "Print version information and quit", short="v"),
 )

@@ -45,6 +45,7 @@ def init_program(config: Config) -> str:
 
 def _kernel(config: Config) -> Iterator[str]:
     yield from _cgroups()
+    yield from _userns(config)
     if config.selinux_enabled:
         yield _selinux()
     if config.storage_driver in ("overlay2", "overlay") and not _filesystem("overlay"):
@@ -63,6 +64,19 @@ def _cgroups() -> Iterator[str]:
         if name not in mounted:
             place = f"/sys/fs/cgroup/{name}"
             yield f"cgroup controller {name}: mkdir -p {place} && mount -t cgroup -o {name} cgroup {place}"
+
+
+def _userns(config: Config) -> Iterator[str]:
+    if not config.userns_remap:
+        return
+    if config.containerd:
+        yield (
+            f"ids of files for --userns-remap: the containerd at {config.containerd} is not told them: start without "
+            "--containerd"
+        )
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    if not Path("/proc/self/ns/user").exists() or (limit.exists() and limit.read_text().strip() == "0"):
+        yield "user namespaces for --userns-remap: a kernel with CONFIG_USER_NS, sysctl user.max_user_namespaces=65536"
 
 
 def _selinux() -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from protos import log as logs
 from protos import stacks
 from protos.errdefs import EngineError
-from services.dockerd import certificates, cgroups, hosts, invocation, requirements, rules
+from services.dockerd import certificates, cgroups, hosts, invocation, requirements, rules, userns
 from services.dockerd.config import VERSION, Config
 from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine
@@ -121,6 +121,8 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
 def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[Engine, Controller, Images]:
     journal = stack.enter_context(closing(Journal(config.data_root).open()))
     volumes = stack.enter_context(closing(Volumes(config.data_root / "volumes", config.exec_root / "volumes")))
+    if config.owners:
+        volumes.owner = config.owners.root
     volumes.emit = lambda action, name, attributes: journal.publish("volume", action, name, attributes)
     volumes.load()
 
@@ -234,7 +236,7 @@ async def _reload(engine: Engine, hangup: asyncio.Event, tell: Teller) -> None:
     while await hangup.wait():
         hangup.clear()
         tell("reloading")
-        reload.reload(engine, lambda: invocation.parse(sys.argv[1:]).config)
+        reload.reload(engine, lambda: userns.as_settled(engine.config, invocation.parse(sys.argv[1:]).config))
         tell("ready")
 
 

@@ -26,10 +26,12 @@ _FILES: Final = (".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/
 _TRIES: Final = 5
 
 
-async def prepare(client: Client, snapshotter: str, chain_id: str, key: str, size: int = 0) -> list[Mount]:
+async def prepare(
+    client: Client, snapshotter: str, chain_id: str, key: str, size: int = 0, owner: tuple[int, int] = (0, 0)
+) -> list[Mount]:
     """A writable snapshot `key` on the skeleton of the image's `chain_id` ("" is an empty image); its mounts.
 
-    `size` is the bytes that may be written, 0 for what the driver's options say.
+    `size` is the bytes that may be written, 0 for what the driver's options say. `owner` has the skeleton.
     Its label keeps it from collection until a container's record refers to it.
     """
     for _ in range(_TRIES):
@@ -39,7 +41,7 @@ async def prepare(client: Client, snapshotter: str, chain_id: str, key: str, siz
         )
         with contextlib.suppress(errdefs.NotFound):
             return list((await client.call(client.snapshots.Prepare, request)).mounts)
-        await _make(client, snapshotter, chain_id)
+        await _make(client, snapshotter, chain_id, owner)
     raise errdefs.Unavailable(f"the skeleton of image {chain_id} is collected as soon as it is made")
 
 
@@ -48,7 +50,7 @@ def name(chain_id: str) -> str:
     return f"skeleton {chain_id or 'empty'}"
 
 
-async def _make(client: Client, snapshotter: str, chain_id: str) -> None:
+async def _make(client: Client, snapshotter: str, chain_id: str, owner: tuple[int, int]) -> None:
     """Make the skeleton; NotFound where the image's own snapshot is missing."""
     key = f"{name(chain_id)} {secrets.token_hex(8)}"
     request = snapshots_pb2.PrepareSnapshotRequest(
@@ -56,7 +58,7 @@ async def _make(client: Client, snapshotter: str, chain_id: str) -> None:
     )
     mounts = (await client.call(client.snapshots.Prepare, request)).mounts
     try:
-        await asyncio.to_thread(_fill, mounts)
+        await asyncio.to_thread(_fill, mounts, owner, bare=not chain_id)
         commit = snapshots_pb2.CommitSnapshotRequest(
             snapshotter=snapshotter, key=key, name=name(chain_id), labels=_kept_by(snapshotter, chain_id)
         )
@@ -84,21 +86,24 @@ def _kept_by(snapshotter: str, chain_id: str) -> dict[str, str]:
     return {f"containerd.io/gc.bref.snapshot.{snapshotter}": chain_id} if chain_id else _root_label()
 
 
-def _fill(mounts: Sequence[Mount]) -> None:
+def _fill(mounts: Sequence[Mount], owner: tuple[int, int], *, bare: bool) -> None:
     with closing(rootfs.detached(mounts)) as root:
-        fill(root)
+        if bare:
+            os.chown(".", *owner, dir_fd=root)
+        fill(root, owner)
 
 
-def fill(root: int) -> None:
+def fill(root: int, owner: tuple[int, int] = (0, 0)) -> None:
     """Make what is missing beneath the directory descriptor `root`; links in its places go. Nothing is followed."""
     for path in _DIRECTORIES:
         with closing(_parent(root, path)) as parent:
-            _directory(parent, path.rpartition("/")[2])
+            _directory(parent, path.rpartition("/")[2], owner)
     for path in _FILES:
         with closing(_parent(root, path)) as parent:
-            _file(parent, path.rpartition("/")[2])
+            _file(parent, path.rpartition("/")[2], owner)
     with closing(_parent(root, "etc/mtab")) as etc, contextlib.suppress(FileExistsError):
         os.symlink("/proc/mounts", "mtab", dir_fd=etc)
+        os.chown("mtab", *owner, dir_fd=etc, follow_symlinks=False)
 
 
 def _parent(root: int, path: str) -> int:
@@ -106,17 +111,19 @@ def _parent(root: int, path: str) -> int:
     return os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
 
 
-def _directory(parent: int, name: str) -> None:
+def _directory(parent: int, name: str, owner: tuple[int, int]) -> None:
     if not _clear(parent, name, stat.S_ISDIR):
         os.mkdir(name, 0o755, dir_fd=parent)
         os.chmod(name, 0o755, dir_fd=parent)  # whatever the umask
+        os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
 
 
-def _file(parent: int, name: str) -> None:
+def _file(parent: int, name: str, owner: tuple[int, int]) -> None:
     if not _clear(parent, name, lambda mode: stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         with closing(os.open(name, flags, 0o755, dir_fd=parent)) as file:
             os.fchmod(file, 0o755)
+            os.fchown(file, *owner)
 
 
 def _clear(parent: int, name: str, fits: Callable[[int], bool]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from protos import errdefs
+from protos.idmap import OVERFLOW, Owners
 from services.containerd.diff import kinds, whiteout
 from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.place import Place, clean
@@ -34,15 +35,19 @@ def apply(
     form: Form = Form.GONE,
     parents: Sequence[Path] = (),
     copy: Copy = lambda target, most: 0,
+    owners: Owners | None = None,
 ) -> list[bytes]:
     """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them, b"." too.
 
     `form` is what becomes of whiteouts. Where they stay, the tree is one layer: implied directories look like those of
-    `parents`, the nearest first. Blocks. InvalidArgument for a bad archive.
+    `parents`, the nearest first. `owners` are the host's for the archive's ids. Blocks. InvalidArgument for a bad
+    archive.
     """
-    place = Place(root, form=form, parents=parents)
+    if owners:
+        _own(root, owners)
+    place = Place(root, form=form, parents=parents, owner=owners.root if owners else (0, 0))
     try:
-        applier = _Applier(place)
+        applier = _Applier(place, owners)
         applier.run(Reader(iter(chunks), copy))
         return place.implied if applier.named_root else [*place.implied, b"."]
     except TarError as error:
@@ -55,9 +60,16 @@ def apply(
         place.close()
 
 
+def _own(root: Path, owners: Owners) -> None:
+    """Give away the root directory of the first layer, which a driver has made as nobody's within."""
+    if owners.uids.to_container(root.stat().st_uid) == OVERFLOW:
+        os.chown(root, *owners.root)
+
+
 class _Applier:
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, owners: Owners | None) -> None:
         self.place = place
+        self._owners = owners
         self._times: dict[bytes, int] = {}
         """Directories get their times at the end, when nothing is put into them any more."""
         self.named_root = False
@@ -77,6 +89,8 @@ class _Applier:
             if base.startswith(whiteout.PREFIX):
                 self._whiteout(path, base)
                 continue
+            if self._owners:
+                entry.uid, entry.gid = self._owners.to_host(entry.uid, entry.gid)
             self._unpack(path, entry, reader)
             if self.place.form is Form.GONE:
                 self._unpacked.add(path)

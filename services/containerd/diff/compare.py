@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from protos.idmap import Owners, plain_capability
 from services.containerd.diff import kinds, whiteout
 from services.containerd.diff.entry import Entry
 from services.containerd.diff.tar import LARGE
@@ -23,6 +24,7 @@ _KINDS: Final = {
     stat.S_IFCHR: kinds.CHARACTER, stat.S_IFBLK: kinds.BLOCK_DEVICE, stat.S_IFIFO: kinds.FIFO,
 }
 _OVERLAY_XATTRS: Final = "trusted.overlay."
+_CAPABILITY: Final = "security.capability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +45,23 @@ class Contents:
 Piece = bytes | Contents
 
 
-def branch_layer(branch: Path) -> Iterator[Piece]:
+def branch_layer(branch: Path, owners: Owners | None = None) -> Iterator[Piece]:
     """The layer that a branch of aufs is: whiteouts are in it as they are in an archive, beside aufs's own files."""
-    archive = _Archive()
+    archive = _Archive(owners)
     yield from _branch(archive, str(branch), b"")
     yield END
 
 
-def upper_layer(upper: Path) -> Iterator[Piece]:
-    """The layer that an overlay's upper directory is."""
-    archive = _Archive()
+def upper_layer(upper: Path, owners: Owners | None = None) -> Iterator[Piece]:
+    """The layer that an overlay's upper directory is; `owners` are the host's for the layer's ids."""
+    archive = _Archive(owners)
     yield from _upper(archive, str(upper), b"")
     yield END
 
 
-def tree_layer(old: Path | None, new: Path) -> Iterator[Piece]:
+def tree_layer(old: Path | None, new: Path, owners: Owners | None = None) -> Iterator[Piece]:
     """The layer that makes `new` of `old`, or of nothing."""
-    archive = _Archive()
+    archive = _Archive(owners)
     yield from _tree(archive, None if old is None else str(old), str(new), b"")
     yield END
 
@@ -137,7 +139,8 @@ def _differs(before: "os.DirEntry[str]", now: "os.DirEntry[str]", facts: os.stat
 class _Archive:
     """Makes the pieces of the archive, and remembers hard links."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners | None) -> None:
+        self._owners = owners
         self._links: dict[tuple[int, int], bytes] = {}
 
     def add(self, name: bytes, path: str, facts: os.stat_result) -> Iterator[Piece]:
@@ -145,6 +148,8 @@ class _Archive:
         if kind is None:
             return
         entry = _entry(name, kind, facts)
+        if self._owners:
+            entry.uid, entry.gid = self._owners.to_container(entry.uid, entry.gid)
         identity = (facts.st_dev, facts.st_ino)
         shared = kind != kinds.DIRECTORY and facts.st_nlink > 1
         if shared and identity in self._links:
@@ -155,6 +160,8 @@ class _Archive:
             if kind == kinds.SYMLINK:
                 entry.link = os.fsencode(Path(path).readlink())
             entry.xattrs = _xattrs(path)
+            if self._owners and _CAPABILITY in entry.xattrs:
+                entry.xattrs[_CAPABILITY] = plain_capability(entry.xattrs[_CAPABILITY])
             contents = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) if kind == kinds.FILE else None
         except FileNotFoundError:
             return  # gone since its directory was read

@@ -14,6 +14,7 @@ from protos import errdefs
 from protos.containerd.services.content.v1.content_pb2 import Info
 from protos.containerd.types.descriptor_pb2 import Descriptor
 from protos.containerd.types.mount_pb2 import Mount
+from protos.idmap import Owners
 from services.containerd import linux, threads
 from services.containerd.content.ingest import Ingest
 from services.containerd.content.spool import Spool
@@ -52,12 +53,15 @@ class Comparison:
 
 
 class Differ:
-    def __init__(self, content: ContentStore, layered: Mapping[Path, Form], scratch: Path) -> None:
+    def __init__(
+        self, content: ContentStore, layered: Mapping[Path, Form], scratch: Path, owners: Owners | None = None
+    ) -> None:
         self._content = content
         self._layered = layered
         """Roots of the drivers whose snapshots hold one layer each, with the form of whiteouts there."""
         self._scratch = scratch
         """Where trees are mounted that cannot be used in place."""
+        self._owners = owners
 
     async def apply(self, namespace: str, layer: Descriptor, mounts: Sequence[Mount], *, sync: bool) -> Descriptor:
         """Unpack a layer; the descriptor of the plain archive that was applied."""
@@ -85,7 +89,8 @@ class Differ:
             self._unpack_into(Layer(path), stream, sync)
 
     def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
-        names = apply(place.path, stream, form=place.form, parents=place.parents, copy=stream.copy)
+        names = apply(
+            place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=self._owners)
         if names and place.form is not Form.GONE and not place.parents:
             implied.record(place.path, names)
         if sync:
@@ -140,14 +145,15 @@ class Differ:
         if any(mount.type == "aufs" for mount in wanted.left):
             base = tuple(path for path, _ in branches(wanted.left))
         if upper is not None and upper.form is not Form.GONE and upper.parents == base:
-            yield (compare.upper_layer if upper.form is Form.DEVICE else compare.branch_layer)(upper.path)
+            layer = compare.upper_layer if upper.form is Form.DEVICE else compare.branch_layer
+            yield layer(upper.path, self._owners)
             return
         with mounted(wanted.right, self._scratch) as new:
             if not wanted.left:
-                yield compare.tree_layer(None, new)
+                yield compare.tree_layer(None, new, self._owners)
                 return
             with mounted(wanted.left, self._scratch) as old:
-                yield compare.tree_layer(old, new)
+                yield compare.tree_layer(old, new, self._owners)
 
 
 def _store(batches: Iterator[Piece], ingest: Ingest) -> None:

@@ -38,10 +38,11 @@ def clean(name: bytes) -> bytes:
 
 
 class Place:
-    def __init__(self, root: Path, *, form: Form, parents: Sequence[Path]) -> None:
+    def __init__(self, root: Path, *, form: Form, parents: Sequence[Path], owner: tuple[int, int]) -> None:
         self.form = form
         self.implied: list[bytes] = []
         self._parents = parents
+        self._owner = owner
         self._root = os.open(root, _DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._hidden = False
@@ -78,6 +79,8 @@ class Place:
             raise TarError(f"{path!r} is not a directory, but entries lie in it")
         self.make_directory(parent, name, 0o755)
         made = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        if self._owner != (0, 0):
+            os.fchown(made, *self._owner)
         self.implied.append(path)
         implied.imitate(made, path, self._parents)
         return made

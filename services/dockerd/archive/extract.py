@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from protos import errdefs, tar
+from protos.idmap import Owners
 from services.dockerd import beneath
 from services.dockerd.archive.content import Entry
 from services.dockerd.beneath import closing
@@ -37,14 +38,18 @@ class Extractor:
 
     def __init__(
         self, root: int, target: str, *, owner: tuple[int, int] | None = None, keep_kinds: bool = False,
-        keep: Callable[[str], bool] = user_xattr,
+        keep: Callable[[str], bool] = user_xattr, owners: Owners | None = None,
     ) -> None:
-        """`owner` replaces every entry's; with `keep_kinds` a directory and another kind never replace each other."""
+        """`owner` replaces every entry's; with `keep_kinds` a directory and another kind never replace each other.
+
+        `owners` are the host's for the archive's ids.
+        """
         self._root = root
         self._target = target.rstrip("/")
         self._owner = owner
         self._keep_kinds = keep_kinds
         self._keep = keep
+        self._owners = owners
         self._times: list[tuple[str, int]] = []
         self._parent_path = ""
         self._parent = -1
@@ -106,7 +111,8 @@ class Extractor:
         try:
             self._parent = beneath.open_in(self._root, path, os.O_PATH | os.O_DIRECTORY)
         except FileNotFoundError:
-            self._parent = beneath.make_directories(self._root, path)
+            made_for = self._owners.root if self._owners else (0, 0)
+            self._parent = beneath.make_directories(self._root, path, owner=made_for)
         self._parent_path = path
         return self._parent
 
@@ -170,6 +176,8 @@ class Extractor:
         """Owner, mode and attributes, in the order that keeps set-uid bits and file capabilities."""
         path = f"/proc/self/fd/{fd}"
         uid, gid = self._owner or (header.uid, header.gid)
+        if self._owners:
+            uid, gid = self._owners.to_host(uid, gid)
         if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
             raise errdefs.InvalidArgument(f"archive is not readable: owner {uid}:{gid} is out of range")
         os.chown(fd if header.type in (tar.REGULAR, tar.DIRECTORY) else path, uid, gid)

@@ -14,9 +14,11 @@ import secrets
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from protos import errdefs, tar
+from protos.idmap import Owners
 from services.dockerd import alone, beneath, rootfs
 from services.dockerd.archive import pathstat, reader, walk, writer
 from services.dockerd.archive.content import Entry
@@ -70,12 +72,12 @@ async def read(engine: Engine, reference: str, path: str) -> tuple[dict[str, Any
         await stack.aclose()
         raise
     notify.container(engine, container, "archive-path")
-    return described, _chunks(stack, _archive(root, place, wanted))
+    return described, _chunks(stack, _archive(root, place, wanted, engine.config.owners))
 
 
-def _archive(root: int, place: int, path: str) -> Iterator[bytes]:
+def _archive(root: int, place: int, path: str, owners: Owners | None) -> Iterator[bytes]:
     name = os.fsencode(pathstat.base(path).rstrip("/"))
-    entries = walk.Walk(opaque=walk.mounts_of(root, _KERNEL)).entries(place, name, name)
+    entries = walk.Walk(opaque=walk.mounts_of(root, _KERNEL), owners=owners).entries(place, name, name)
     return writer.write(entries)
 
 
@@ -90,7 +92,8 @@ async def export(engine: Engine, reference: str) -> AsyncIterator[bytes]:
     stack = contextlib.AsyncExitStack()
     stack.callback(os.close, root)
     notify.container(engine, container, "export")
-    return _chunks(stack, writer.write(_relative(walk.Walk().entries(root, b"", b""))))
+    entries = walk.Walk(owners=engine.config.owners).entries(root, b"", b"")
+    return _chunks(stack, writer.write(_relative(entries)))
 
 
 def _relative(entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -121,12 +124,13 @@ async def write(
             await stack.enter_async_context(container.lock)
         root = await stack.enter_async_context(_root(engine, container, change=True))
         with _translated(container, reference, path):
-            await _in_thread(lambda: _extract(root, container, path, chunks, keep_kinds, own))
+            extractor = partial(Extractor, root, keep_kinds=keep_kinds, owners=engine.config.owners)
+            await _in_thread(lambda: _extract(extractor, root, container, path, chunks, own))
     notify.container(engine, container, "extract-to-dir")
 
 
 def _extract(
-    root: int, container: Container, path: str, chunks: Iterator[bytes], keep_kinds: bool, own: bool
+    extractor: Callable[..., Extractor], root: int, container: Container, path: str, chunks: Iterator[bytes], own: bool
 ) -> None:
     with closing(beneath.open_in(root, pathstat.absolute(path).rstrip(".") or "/", os.O_PATH)) as place:
         if not stat.S_ISDIR(os.fstat(place).st_mode):
@@ -137,7 +141,7 @@ def _extract(
     if own and container.config.User:
         user = users.resolve(root, container.config.User)
         owner = (user.uid, user.gid)
-    Extractor(root, target, owner=owner, keep_kinds=keep_kinds).apply(reader.read(chunks))
+    extractor(target, owner=owner).apply(reader.read(chunks))
 
 
 def _check_writable(container: Container, target: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from protos import tar
+from protos.idmap import Owners, plain_capability
 from services.dockerd.archive.content import Entry, FileContent
 from services.dockerd.beneath import closing
 
@@ -20,6 +21,7 @@ _TYPES: Final = {
 }
 """Sockets are in no archive."""
 _XATTR: Final = "SCHILY.xattr."
+_CAPABILITY: Final = _XATTR + "security.capability"
 _HELD: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -38,9 +40,10 @@ class Walk:
 
     def __init__(
         self, keep: Callable[[str], bool] = capability_only, opaque: Collection[tuple[int, int]] = (), *,
-        precise: bool = False,
+        precise: bool = False, owners: Owners | None = None,
     ) -> None:
-        """Times are whole seconds, as in Docker's archives, unless `precise`."""
+        """Times are whole seconds, as in Docker's archives, unless `precise`. `owners` are the host's."""
+        self._owners = owners
         self._keep = keep
         self._precise = precise
         self._opaque = opaque
@@ -100,8 +103,11 @@ class Walk:
             size = status.st_size
         device = status.st_rdev if kind in (tar.CHARACTER, tar.BLOCK_DEVICE) else 0
         mtime = status.st_mtime_ns / 1e9 if self._precise else status.st_mtime_ns // 1_000_000_000
+        uid, gid = status.st_uid, status.st_gid
+        if self._owners:
+            uid, gid = self._owners.to_container(uid, gid)
         header = tar.Header(
-            name=name, type=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid, size=size,
+            name=name, type=kind, mode=stat.S_IMODE(status.st_mode), uid=uid, gid=gid, size=size,
             mtime=mtime, link=link, major=os.major(device), minor=os.minor(device),
             pax={} if kind == tar.HARD_LINK else self._attributes(place),
         )
@@ -111,9 +117,12 @@ class Walk:
         path = f"/proc/self/fd/{place}"
         try:
             names = [name for name in os.listxattr(path) if self._keep(name)]
-            return {_XATTR + name: os.getxattr(path, name) for name in names}
+            found = {_XATTR + name: os.getxattr(path, name) for name in names}
         except OSError:
             return {}  # the file system has none, or the file has gone
+        if self._owners and _CAPABILITY in found:
+            found[_CAPABILITY] = plain_capability(found[_CAPABILITY])
+        return found
 
 
 def _listing(place: int, prefix: bytes) -> tuple[int, bytes, list[str]]:

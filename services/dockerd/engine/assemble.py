@@ -43,7 +43,7 @@ def _defaults(config: Config) -> Defaults:
     limits = {name: Ulimit(Name=name, Soft=soft, Hard=hard) for name, (soft, hard) in config.default_ulimits.items()}
     return Defaults(
         init_path=config.init_path, init=config.init, cgroup_parent=config.cgroup_parent, ulimits=limits,
-        seccomp_profile=profile, no_new_privileges=config.no_new_privileges)
+        seccomp_profile=profile, no_new_privileges=config.no_new_privileges, owners=config.owners)
 
 
 def _uses(engine: Engine) -> Iterator[Use]:

@@ -46,7 +46,9 @@ async def create(
     host = given.HostConfig or HostConfig()
     image = await engine.images.get(asked.Image, wanted_platform)
     config = _completed(engine, asked, host, image)
-    warnings = verify.verify(config, host, systemd_cgroup=engine.defaults.systemd_cgroup)
+    defaults = engine.defaults
+    warnings = verify.verify(
+        config, host, systemd_cgroup=defaults.systemd_cgroup, remaps=bool(defaults.owners))
     warnings += wiring.warnings(host)
     links.check(engine, host)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
@@ -156,7 +158,7 @@ async def _make(engine: Engine, container: Container, image: Image) -> None:
         try:
             size = storage.size(container.driver, container.host.StorageOpt or {})
             container.rootfs = await skeleton.prepare(
-                engine.client, container.driver, image.chain_id, container.id, size)
+                engine.client, container.driver, image.chain_id, container.id, size, engine.owner)
         finally:
             await asyncio.wait([saved])
         saved.result()

@@ -18,6 +18,7 @@ from services.dockerd.network.sandbox import Sandbox
 from services.dockerd.oci import apparmor, features, spec
 from services.dockerd.oci import user as users
 from services.dockerd.oci.user import User
+from services.dockerd.schema.container import HostConfig
 from services.dockerd.volumes.mountpoint import MountPoint
 
 
@@ -57,9 +58,10 @@ def describe(
         },
         hostname=hostname(engine, container),
         domainname=container.config.Domainname,
-        netns_path=sandbox.netns_path or None,
+        netns_path="" if sandbox.late else sandbox.netns_path or None,
         ipc_path=_joined(engine, host.IpcMode, "ipc"),
         pid_path=_joined(engine, host.PidMode, "pid"),
+        userns_path=_shared_user(engine, host),
         shm_path=_shm(engine, container),
         env=links.environment(engine, container),
         defaults=engine.defaults,
@@ -86,6 +88,14 @@ def _joined(engine: Engine, mode: str, namespace: str) -> str:
         raise errdefs.Conflict(
             f"cannot join {namespace.upper()} namespace of a non running container: {other.id}")
     return f"/proc/{other.state.pid}/ns/{namespace}"
+
+
+def _shared_user(engine: Engine, host: HostConfig) -> str:
+    """User namespace that owns another namespace which is joined; "" where none is."""
+    for mode in (host.NetworkMode, host.PidMode, host.IpcMode) if engine.config.owners else ():
+        if mode.startswith("container:"):
+            return _joined(engine, mode, "user")
+    return ""
 
 
 def _shm(engine: Engine, container: Container) -> str:

@@ -57,6 +57,11 @@ class Engine:
     """Ids of containers whose state the disk does not take yet."""
     background: set[asyncio.Task[Any]] = field(default_factory=set)
 
+    @property
+    def owner(self) -> tuple[int, int]:
+        """Uid and gid on the host of the containers' root."""
+        return self.config.owners.root if self.config.owners else (0, 0)
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work that nobody awaits; its failure is logged."""
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -61,6 +61,8 @@ def of(engine: Engine, container: Container) -> Runtime:
         root=str(engine.config.exec_root / "runtime"),
         systemd_cgroup=engine.defaults.systemd_cgroup,
     )
+    if engine.config.owners and container.host.UsernsMode != "host":
+        options.io_uid, options.io_gid = engine.owner
     for name, value in runtime.options.items():
         setattr(options, rules.RUNC_OPTIONS[name][0], value)
     return Runtime(SHIM, typeurl.from_message(options), foreign=foreign)

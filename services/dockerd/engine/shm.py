@@ -12,8 +12,8 @@ def directory(container: Container) -> str:
     return str(container.directory / "mounts" / "shm")
 
 
-def make(container: Container) -> None:
-    """Mount it, before a start; nothing for other IPC modes."""
+def make(container: Container, owner: tuple[int, int] = (0, 0)) -> None:
+    """Mount it for `owner`, uid and gid, before a start; nothing for other IPC modes."""
     if container.host.IpcMode != "shareable":
         return
     path = directory(container)
@@ -22,6 +22,7 @@ def make(container: Container) -> None:
         return
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("shm", path, "tmpfs", flags, f"mode=1777,size={container.host.ShmSize}")
+    os.chown(path, *owner)
 
 
 def remove(container: Container) -> None:

@@ -86,7 +86,7 @@ async def _create(engine: Engine, container: Container) -> None:
     if mounts.unfilled(engine.volumes, container.mounts):
         await create.populate(engine, container)
     points = await mounts.attach(engine.volumes, container.id, container.mounts, views.of(engine, container))
-    shm.make(container)
+    shm.make(container, engine.owner)
     spec = await document.build(engine, container, sandbox, points)
     runtimes.settle(engine, container)
     runtime = runtimes.of(engine, container)
@@ -95,19 +95,32 @@ async def _create(engine: Engine, container: Container) -> None:
     if spec != container.spec:
         await tasks.record(engine, container, spec, runtime.name, runtime.options)
     stdio = await streams.publish(engine, _streams(engine, container), foreign=runtime.foreign)
-    connecting = asyncio.ensure_future(engine.network.connect(container.id))
-    try:
-        await tasks.create(engine, container, container.rootfs, stdio, runtime.options)
-        if runtime.foreign:
-            streams.check(engine, container.id)
-    except errdefs.EngineError as error:
-        await asyncio.wait([connecting])
-        raise _CreateError(error) from error
+    if sandbox.late:
+        await engine.network.fill(container.id, await _create_task(engine, container, stdio, runtime))
+    else:
+        connecting = asyncio.ensure_future(engine.network.connect(container.id))
+        try:
+            await _create_task(engine, container, stdio, runtime)
+        except errdefs.EngineError:
+            await asyncio.wait([connecting])
+            raise
+        await connecting
     await mounts.unpin(engine.volumes, container.id, points)
-    await connecting
     if stdio.stdin:
         await tasks.release_stdin(engine, container.id)
     await _hand_over(engine, container)
+
+
+async def _create_task(
+    engine: Engine, container: Container, stdio: streams.Stdio, runtime: runtimes.Runtime
+) -> int:
+    try:
+        pid = await tasks.create(engine, container, container.rootfs, stdio, runtime.options)
+        if runtime.foreign:
+            streams.check(engine, container.id)
+    except errdefs.EngineError as error:
+        raise _CreateError(error) from error
+    return pid
 
 
 class _CreateError(errdefs.EngineError):

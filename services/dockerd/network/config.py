@@ -34,6 +34,8 @@ class NetworkConfig:
     userland_proxy: bool = True
     userland_proxy_path: str = ""
     """A docker-proxy with the original's command line, one process per binding; "" is our own, one per container."""
+    owner: tuple[int, int] = (0, 0)
+    """Uid and gid that have the containers' hostname, hosts and resolv.conf."""
     default_bind_ip: str = ""
     """`--ip`: host address of ports published without one; "" is every address, IPv4 and IPv6."""
     host_gateway_ips: tuple[str, ...] = ()

@@ -127,6 +127,12 @@ class Controller:
             neighbours.meet(sandbox, endpoint, self.sandboxes.values())
             self.tell("connect", sandbox, endpoint)
 
+    async def fill(self, container_id: str, pid: int) -> None:
+        """`connect`, in the namespace that the runtime has made for the process `pid`, which waits for its start."""
+        path = Path(self.sandboxes[container_id].netns_path)
+        await self.in_thread(lambda: netns.pin(path, pid, bridge.loopback_up))
+        await self.connect(container_id)
+
     @meter.timed("network_actions", "release")
     async def release(self, container_id: str) -> None:
         """Take down what `allocate` and `connect` made; fine if there is nothing.
@@ -283,7 +289,9 @@ class Controller:
         path = "" if mode == "host" else str(self.config.exec_root / "netns" / request.container_id[:12])
         hostname, hosts_file, resolv = (request.directory / name for name in ("hostname", "hosts", "resolv.conf"))
         number = secrets.token_hex(32)
-        return Sandbox(request.container_id, path, hostname, hosts_file, resolv, mode, request.name, number)
+        sandbox = Sandbox(request.container_id, path, hostname, hosts_file, resolv, mode, request.name, number)
+        sandbox.late = bool(path) and self.config.owner != (0, 0) and request.host.UsernsMode != "host"
+        return sandbox
 
     def _join(self, request: Request) -> Sandbox:
         other = self.sandboxes.get(request.shared_container)
@@ -309,11 +317,14 @@ class Controller:
         default = self.networks.get("bridge")
         gateways = [str(each.gateway) for each in default.addressings]
         files.write(sandbox, request, self.config, gateways, named)
+        for file in (sandbox.hostname_path, sandbox.hosts_path, sandbox.resolv_conf_path):
+            os.chown(file, *self.config.owner)
         if sandbox.netns_path:
             path = Path(sandbox.netns_path)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             netns.remove(path)
-            netns.create(path, bridge.loopback_up)
+            if not sandbox.late:
+                netns.create(path, bridge.loopback_up)
 
     def _plug(self, sandbox: Sandbox) -> None:
         for endpoint in sandbox.endpoints:

@@ -38,6 +38,13 @@ def create(path: Path, fill: Callable[[], T]) -> T:
     return in_thread(make)
 
 
+def pin(path: Path, pid: int, fill: Callable[[], T]) -> T:
+    """Pin the network namespace of a process at `path`, and run `fill` inside it."""
+    path.touch(0o444)
+    _check(_libc.mount(f"/proc/{pid}/ns/net".encode(), bytes(path), b"none", MS_BIND, None), f"mount {path}")
+    return inside(path, fill)
+
+
 def inside(path: Path, action: Callable[[], T]) -> T:
     """Run `action` in the namespace pinned at `path`, or named by a `/proc/<pid>/ns/net`."""
 

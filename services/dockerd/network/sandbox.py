@@ -34,6 +34,8 @@ class Sandbox:
     id: str = ""
     endpoints: list[Endpoint] = field(default_factory=list)
     connected: bool = False
+    late: bool = False
+    """The runtime makes the namespace, for it belongs to the container's user namespace; `Controller.fill` pins it."""
 
     @property
     def key(self) -> str:
@@ -52,6 +54,7 @@ class Sandbox:
             "resolv_conf_path": str(self.resolv_conf_path),
             "endpoints": [each.to_json() for each in self.endpoints],
             "connected": self.connected,
+            "late": self.late,
         }
 
     @classmethod

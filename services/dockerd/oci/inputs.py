@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from protos.idmap import Owners
 from services.dockerd.oci.user import User
 from services.dockerd.schema.container import ContainerConfig, HostConfig, Ulimit
 from services.dockerd.volumes.mountpoint import MountPoint
@@ -23,6 +24,8 @@ class Defaults:
     no_new_privileges: bool = False
     recursive_readonly: bool = False
     """The runtime knows the mount option `rro`."""
+    owners: Owners | None = None
+    """The ids that a container's are on the host, where it has a user namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,18 @@ class SpecInput:
     """Namespace file of the container whose IPC is joined (`--ipc container:x`)."""
     pid_path: str = ""
     """Namespace file of the container whose PIDs are joined (`--pid container:x`)."""
+    userns_path: str = ""
+    """User namespace of the container that others of its namespaces are joined with."""
     shm_path: str = ""
     """Host directory to show as /dev/shm (shareable, container:x, host); "" for a private tmpfs."""
     env: Sequence[str] = ()
     """Variables before the container's own (links)."""
     defaults: Defaults = field(default_factory=Defaults)
+
+    @property
+    def owners(self) -> Owners | None:
+        """None for a container in the host's user namespace."""
+        return None if self.host.UsernsMode == "host" else self.defaults.owners
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,13 @@ from services.dockerd.schema.container import HostConfig
 Entry = dict[str, Any]
 
 
-def build(host: HostConfig, *, netns_path: str | None, ipc_path: str, pid_path: str) -> list[Entry]:
-    """There is never a time namespace, and a user namespace only by a runtime of its own."""
+def build(
+    host: HostConfig, *, netns_path: str | None, ipc_path: str, pid_path: str, userns_path: str | None = None
+) -> list[Entry]:
+    """There is never a time namespace; `userns_path` is None for the host's user namespace, "" for a new one."""
     entries: list[Entry] = [{"type": "mount"}]
+    if userns_path is not None:
+        entries.append(_entry("user", userns_path))
     if netns_path is not None:
         entries.append(_entry("network", netns_path))
     if host.UTSMode != "host":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from protos import errdefs
+from protos.idmap import Mapping
 from services.dockerd import programs
 from services.dockerd.oci import (
     capabilities,
@@ -70,16 +71,20 @@ def _linux(given: SpecInput) -> Document:
     host = given.host
     chosen = security.parse(host.SecurityOpt)
     nodes, rules = devices.build(host)
+    owners = given.owners
     document: Document = {
         "resources": {"devices": rules, **resources.build(host)},
         "cgroupsPath": cgroup_path(given.id, host, given.defaults),
         "namespaces": namespaces.build(
-            host, netns_path=given.netns_path, ipc_path=given.ipc_path, pid_path=given.pid_path
+            host, netns_path=given.netns_path, ipc_path=given.ipc_path, pid_path=given.pid_path,
+            userns_path=given.userns_path if owners else None,
         ),
         "devices": nodes,
         **_paths(host, chosen),
     }
-    parameters = sysctls.build(host, given.domainname)
+    if owners:
+        document |= {"uidMappings": _ranges(owners.uids), "gidMappings": _ranges(owners.gids)}
+    parameters = sysctls.build(host, given.domainname, remapped=bool(owners))
     if parameters:
         document["sysctl"] = parameters
     held = capabilities.choose(host.CapAdd, host.CapDrop, privileged=host.Privileged)
@@ -90,6 +95,10 @@ def _linux(given: SpecInput) -> Document:
     if propagation:
         document["rootfsPropagation"] = propagation
     return document
+
+
+def _ranges(mapping: Mapping) -> list[Document]:
+    return [{"containerID": each.container, "hostID": each.host, "size": each.count} for each in mapping.ranges]
 
 
 def _paths(host: HostConfig, chosen: security.Security) -> Document:

@@ -12,19 +12,22 @@ _IPC: Final = frozenset({
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
     "kernel.shmmni", "kernel.shm_rmid_forced",
 })
+_PING: Final = "net.ipv4.ping_group_range"
 _DEFAULTS: Final = {
-    "net.ipv4.ping_group_range": "0 2147483647",  # ping without CAP_NET_RAW
+    _PING: "0 2147483647",  # ping without CAP_NET_RAW
     "net.ipv4.ip_unprivileged_port_start": "0",  # any port without CAP_NET_BIND_SERVICE
 }
 
 
-def build(host: HostConfig, domainname: str) -> dict[str, str]:
-    """`linux.sysctl`; InvalidArgument for a parameter that would change the host."""
+def build(host: HostConfig, domainname: str, *, remapped: bool = False) -> dict[str, str]:
+    """`linux.sysctl`; InvalidArgument for a parameter that would change the host. `remapped`: in a user namespace."""
     chosen: dict[str, str] = {}
     if domainname and host.UTSMode != "host":
         chosen["kernel.domainname"] = domainname
     if host.NetworkMode != "host" and not host.NetworkMode.startswith("container:"):
         chosen |= _known_defaults()
+        if remapped:
+            chosen.pop(_PING, None)  # its groups would have to be of the host
     for name, value in (host.Sysctls or {}).items():
         dotted = name.replace("/", ".") if "/" in name.partition(".")[0] else name
         _check(dotted, host)

@@ -17,7 +17,9 @@ _MODES: Final = {
 """Field -> its name in errors, its words, whether `container:<id>` is one of them."""
 
 
-def verify(config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = False) -> list[str]:
+def verify(
+    config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = False, remaps: bool = False
+) -> list[str]:
     """Docker's warnings; InvalidArgument with Docker's texts. What the kernel cannot do is reset in place."""
     warnings = limits.verify(host)
     for field, (name, words, joins) in _MODES.items():
@@ -26,6 +28,8 @@ def verify(config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = 
             raise errdefs.InvalidArgument(f"invalid {name} mode: {mode}")
     _numbers(host)
     _names(host)
+    if remaps and host.UsernsMode != "host":
+        _remapped(host)
     if config.Hostname and host.UTSMode == "host":
         raise errdefs.InvalidArgument("conflicting options: hostname and the UTS mode")
     if host.CgroupParent and systemd_cgroup and not (host.CgroupParent.endswith(".slice") and host.CgroupParent[:-6]):
@@ -33,6 +37,19 @@ def verify(config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = 
     if host.CgroupnsMode == "private" and not facts().cgroup_namespaces:
         warnings.append("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
     return warnings
+
+
+def _remapped(host: HostConfig) -> None:
+    """What a container in a user namespace of its own cannot have."""
+    if host.Privileged:
+        raise errdefs.InvalidArgument(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace "
+            "when running privileged mode"
+        )
+    if host.NetworkMode == "host":
+        raise errdefs.InvalidArgument("cannot share the host's network namespace when user namespaces are enabled")
+    if host.PidMode == "host":
+        raise errdefs.InvalidArgument("cannot share the host PID namespace when user namespaces are enabled")
 
 
 def _numbers(host: HostConfig) -> None:

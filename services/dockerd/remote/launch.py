@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,7 +112,14 @@ def command(config: Config) -> list[str]:
         "--log-level", level,
         *(["--log-format", config.log_format] if config.log_format != "text" else []),
         *_storage(config),
+        *_owners(config),
     ]
+
+
+def _owners(config: Config) -> list[str]:
+    if not config.owners:
+        return []
+    return ["--uid-map", str(config.owners.uids), "--gid-map", str(config.owners.gids)]
 
 
 def _storage(config: Config) -> list[str]:
@@ -121,14 +129,18 @@ def _storage(config: Config) -> list[str]:
 
 
 def _fits(process: Process, config: Config) -> bool:
-    """Whether a docker-containerd that runs was given this storage driver, with these options."""
+    """Whether a docker-containerd that runs was given this root, its ids, and this storage driver with its options."""
     words = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    told = [word for flag, value in itertools.pairwise(words) if flag.startswith(_STORAGE) for word in (flag, value)]
-    return told == _storage(config)
+    return list(_settled(words)) == list(_settled(command(config)))
+
+
+def _settled(words: list[str]) -> Iterator[tuple[str, str]]:
+    """What it cannot be told anew."""
+    return (pair for pair in itertools.pairwise(words) if pair[0].startswith((_STORAGE, "--root", "--uid-", "--gid-")))
 
 
 def _replace(process: Process, config: Config) -> Process:
-    """End one that serves another storage driver, and start our own; containers do not notice."""
+    """End one that serves another root or storage driver, and start our own; containers do not notice."""
     signal.pidfd_send_signal(process.pidfd, signal.SIGTERM)
     if not select.select([process.pidfd], [], [], _END)[0]:
         signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)

@@ -238,7 +238,7 @@ async def _attach(
             })
         return replace(point, source=source)
     if point.type == "bind" and not purpose and not os.path.lexists(point.source):
-        _make_source(point)
+        _make_source(point, volumes.owner)
     return point
 
 
@@ -251,14 +251,18 @@ async def _mounted(volumes: Volumes, point: MountPoint, mount_id: str) -> str:
         raise (errdefs.Internal if isinstance(error, errdefs.NotFound) else type(error))(told) from error
 
 
-def _make_source(point: MountPoint) -> None:
+def _make_source(point: MountPoint, owner: tuple[int, int]) -> None:
     """`-v /x:/y` makes /x; `--mount` was refused at create, and is refused again if its source has gone since."""
     if point.must_exist:
         raise errdefs.InvalidArgument(
             f'invalid mount config for type "bind": bind source path does not exist: {point.source}'
         )
     try:
-        Path(point.source).mkdir(mode=0o755, parents=True, exist_ok=True)
+        place = Path(point.source)
+        missing = [each for each in (place, *place.parents) if not each.exists()]
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for each in missing:
+            os.chown(each, *owner)
     except OSError as error:
         raise errdefs.InvalidArgument(
             f"error while creating mount source path '{point.source}': mkdir {point.source}: "

@@ -31,6 +31,8 @@ class Volumes:
 
     def __init__(self, root: Path, run: Path, plugins: Plugins | None = None) -> None:
         self.root = root
+        self.owner = (0, 0)
+        """Uid and gid that new directories are given to."""
         self.emit: Callable[[str, str, dict[str, str]], object] = lambda action, name, attributes: None
         """Told of each event: action, volume, attributes."""
         self.remote = Remote(plugins or Plugins())
@@ -188,10 +190,14 @@ class Volumes:
         local.check_name(name)
         size = local.check_options(options)
         volume = directories.make(
-            self.root, name, labels, options, size, lambda data: quota.limit(self.root, data, size)
+            self.root, name, labels, options, size, lambda data: self._prepare(data, size)
         )
         self._volumes[name] = volume
         return volume
+
+    def _prepare(self, data: Path, size: int) -> None:
+        os.chown(data, *self.owner)
+        quota.limit(self.root, data, size)
 
     async def _order(
         self, name: str, driver: str, options: Mapping[str, str] | None, labels: dict[str, str] | None

@@ -31,7 +31,7 @@ async def open_stdio(loop: Loop, reaper: Reaper, request: Request) -> Stdio:
         return Null()
     stdout = parse(request.stdout) if request.stdout else None
     if stdout is not None and stdout.owner_config is not None:
-        return await open_owner(loop, reaper, read_config(stdout.owner_config))
+        return await open_owner(loop, reaper, read_config(stdout.owner_config), request.owner)
     if stdout is not None and stdout.scheme == "binary":
         return await _open_binary(loop, reaper, request, stdout)
     try:

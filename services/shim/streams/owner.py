@@ -38,7 +38,10 @@ class _Output:
 class Owner:
     """A Stdio for the shim; stand-alone, `take` is given what `begin` would make."""
 
-    def __init__(self, loop: Loop, config: streams_pb2.Config, driver: Driver) -> None:
+    def __init__(
+        self, loop: Loop, config: streams_pb2.Config, driver: Driver, owner: tuple[int, int] = (0, 0)
+    ) -> None:
+        """`owner`: uid and gid that the process's pipes are given to."""
         self.ended: Future[None] = Future()
         self.quiet: Future[None] = Future()
         """Ended, every client has its output or is gone, and so has the log."""
@@ -46,7 +49,7 @@ class Owner:
         self.tty = config.tty
         self.input: Input | None = None
         self.input_ends_with_client = config.stdin_once and not config.tty
-        self._loop, self._config = loop, config
+        self._loop, self._config, self._owner = loop, config, owner
         self._pipes = Pipes()
         self._console = -1
         self._outputs: list[_Output] = []
@@ -62,7 +65,7 @@ class Owner:
     # Stdio
 
     def child(self) -> tuple[int, int, int]:
-        self._pipes = Pipes.open(self._config.open_stdin, True, True)
+        self._pipes = Pipes.open(self._config.open_stdin, True, True, *self._owner)
         return self._pipes.child()
 
     def begin(self, console: int | None) -> None:
@@ -249,9 +252,11 @@ class Owner:
             client.resume_input()
 
 
-async def open_owner(loop: Loop, processes: Processes, config: streams_pb2.Config) -> Owner:
+async def open_owner(
+    loop: Loop, processes: Processes, config: streams_pb2.Config, owner: tuple[int, int] = (0, 0)
+) -> Owner:
     """An owner whose log is there; any error of `open_driver`."""
-    return Owner(loop, config, await open_driver(loop, processes, config))
+    return Owner(loop, config, await open_driver(loop, processes, config), owner)
 
 
 def read_config(path: Path) -> streams_pb2.Config:

@@ -102,7 +102,7 @@ def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
         (["-b", "br0", "--bip", "10.0.0.1/8"], "You specified -b & --bip, mutually exclusive options."),
         (["--icc=false", "--iptables=false"], "You specified --iptables=false with --icc=false."),
         (["--exec-root", "/" + "x" * 70], "choose a shorter --exec-root"),
-        (["--userns-remap", "default"], "--userns-remap default is not supported by this engine: remove it"),
+        (["--cdi-spec-dir", "/x"], "--cdi-spec-dir [/x] is not supported by this engine: remove it"),
         (["-H", "ftp://x"], 'invalid argument "ftp://x" for "-H, --host" flag: invalid bind address (ftp://x): unsup'),
         (["--exec-opt", "native.cgroupdriver=systemd"], "is not supported by this engine"),
     ],
@@ -119,7 +119,7 @@ def test_asking_for_nothing_is_accepted(tmp_path: Path, words: list[str]) -> Non
 
 
 def test_absent_option_of_the_file_is_refused(tmp_path: Path) -> None:
-    assert "--userns-remap default is not supported" in refusal(tmp_path, {"userns-remap": "default"})
+    assert "--cdi-spec-dir [/x] is not supported" in refusal(tmp_path, {"cdi-spec-dirs": ["/x"]})
 
 
 def test_help_and_version_need_no_file() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from protos import errdefs
+from protos.idmap import Mapping, Owners
 from services.containerd.diff.apply import apply
 from services.containerd.diff.whiteout import Form
 from tests.unit.containerd.diff.archive import Builder, header, pax
@@ -41,6 +42,20 @@ def opaque(path: Path) -> bool:
 def is_whiteout(path: Path) -> bool:
     facts = path.lstat()
     return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0
+
+
+def test_owners_are_the_hosts(root: Path) -> None:
+    owners = Owners(Mapping.parse("0:1000:10"), Mapping.parse("0:2000:10"))
+    built = Builder().add("implied/f", uid=3, gid=4).symlink("l", "f", uid=9)
+    unpack(root, built, owners=owners)
+    found = {path.name: (path.lstat().st_uid, path.lstat().st_gid) for path in root.rglob("*")}
+    assert found == {"f": (1003, 2004), "implied": (1000, 2000), "l": (1009, 2000)}
+
+
+def test_an_owner_without_an_id_of_the_host_is_refused(root: Path) -> None:
+    owners = Owners(Mapping.parse("0:1000:10"), Mapping.parse("0:2000:10"))
+    with pytest.raises(errdefs.InvalidArgument, match="Container ID 10 cannot be mapped to a host ID"):
+        unpack(root, Builder().add("f", uid=10), owners=owners)
 
 
 class TestEntries:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from protos.idmap import Mapping, Owners
 from services.containerd.diff.apply import apply
 from services.containerd.diff.compare import tree_layer, upper_layer
 from services.containerd.diff.whiteout import Form
@@ -55,6 +56,21 @@ def test_whole_tree_comes_back(tmp_path: Path) -> None:
     assert listing(target) == listing(source)
     assert (target / "etc/passwd").stat().st_ino == (target / "etc/passwd-").stat().st_ino
     assert os.getxattr(target / "etc/hosts", "trusted.x") == b"1"
+
+
+def test_owners_come_back_as_they_went(tmp_path: Path) -> None:
+    owners = Owners(Mapping.parse("0:1000:10"), Mapping.parse("0:2000:10"))
+    tree, shifted, again = (tmp_path / name for name in ("tree", "shifted", "again"))
+    for each in (tree, shifted, again):
+        each.mkdir()
+    (tree / "f").touch()
+    os.chown(tree / "f", 3, 4)
+    apply(shifted, [layer(None, tree)], owners=owners)
+    os.setxattr(shifted / "f", "security.capability", bytes.fromhex("0100000320000000000000000000000000000000e8030000"))
+    apply(again, [b"".join(tree_layer(None, shifted, owners))])
+    facts = (again / "f").stat()
+    assert (facts.st_uid, facts.st_gid) == (3, 4)
+    assert os.getxattr(again / "f", "security.capability").hex() == "0100000220000000000000000000000000000000"
 
 
 def test_nothing_changed_is_an_empty_layer(tmp_path: Path) -> None:

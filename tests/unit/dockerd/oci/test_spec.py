@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from protos import errdefs
+from protos.idmap import Mapping, Owners
 from services.dockerd.oci import limits, mounts, security, spec, sysctls, tmpfs, verify
 from services.dockerd.oci.user import User
 from services.dockerd.schema.container import (
@@ -51,6 +52,35 @@ def test_plain_container_is_tight() -> None:
     assert "size=67108864" in options(document, "/dev/shm")
     assert not {"inheritable", "ambient"} & document["process"]["capabilities"].keys()
     assert "rootfsPropagation" not in linux and "hooks" not in document
+
+
+OWNERS = Owners(Mapping.parse("0:100000:65536"), Mapping.parse("0:200000:65536"))
+
+
+def test_remapped_container_has_its_own_users() -> None:
+    document = build(netns_path="", defaults=spec.Defaults(owners=OWNERS))
+    linux = document["linux"]
+    assert kinds(document)["user"] == "" and kinds(document)["network"] == ""
+    assert linux["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    assert linux["gidMappings"] == [{"containerID": 0, "hostID": 200000, "size": 65536}]
+    assert "net.ipv4.ping_group_range" not in linux["sysctl"]
+
+
+def test_remapped_containers_join_by_their_user_namespace() -> None:
+    path = "/proc/7/ns/user"
+    assert kinds(build(userns_path=path, defaults=spec.Defaults(owners=OWNERS)))["user"] == path
+
+
+def test_hosts_users_can_be_chosen() -> None:
+    document = build(host=HostConfig(UsernsMode="host"), defaults=spec.Defaults(owners=OWNERS))
+    assert "user" not in kinds(document) and "uidMappings" not in document["linux"]
+
+
+@pytest.mark.parametrize("host", [{"Privileged": True}, {"NetworkMode": "host"}, {"PidMode": "host"}])
+def test_remapped_container_cannot_share_with_the_host(host: dict[str, Any]) -> None:
+    with pytest.raises(errdefs.InvalidArgument, match="user namespaces"):
+        verify.verify(ContainerConfig(), HostConfig(**host), remaps=True)
+    verify.verify(ContainerConfig(), HostConfig(**host, UsernsMode="host"), remaps=True)
 
 
 def test_privileged_container_is_open() -> None:
