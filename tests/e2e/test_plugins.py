@@ -22,8 +22,10 @@ NAME = f"shelf{os.getpid()}"
 
 @pytest.fixture
 def shelf(engine: Engine, tmp_path: Path) -> Iterator[Shelf]:
-    SOCKETS.mkdir(parents=True, exist_ok=True)
-    with Shelf(SOCKETS / f"{NAME}.sock", tmp_path / "shelf") as made:
+    # Ours has a place of its own: in the common one, other engines of this machine would find the volumes too.
+    sockets = SOCKETS if REFERENCE else engine.exec / "plugins"
+    sockets.mkdir(parents=True, exist_ok=True)
+    with Shelf(sockets / f"{NAME}.sock", tmp_path / "shelf") as made:
         yield made
         made.failing.clear()
         clean(engine.api)
