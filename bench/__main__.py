@@ -14,7 +14,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import images, logs, tls, volumes
+from bench import images, logs, storage, tls, volumes
 from bench.metrics import TABLE, Metric
 from tests.harness.engine import Engine
 
@@ -23,12 +23,12 @@ PAGE = Path("docs/benchmarks.md")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    known = [each.name for each in (*TABLE, *logs.TABLE, *volumes.TABLE, *logs.JOURNALS, *tls.TABLE)]
+    known = [each.name for each in (*TABLE, *logs.TABLE, *storage.TABLE, *volumes.TABLE, *logs.JOURNALS, *tls.TABLE)]
     parser.add_argument("names", nargs="*", choices=[[], *known, "proxy", "images"], metavar="NAME")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE}")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     options = parser.parse_args()
-    rows = side_by_side(wanted((*TABLE, *logs.TABLE, *volumes.TABLE), options.names), options.quick)
+    rows = side_by_side(wanted((*TABLE, *logs.TABLE, *storage.TABLE, *volumes.TABLE), options.names), options.quick)
     if journals := wanted(logs.JOURNALS, options.names):
         with logs.journal() as within:
             rows += side_by_side(journals, options.quick, within=within)

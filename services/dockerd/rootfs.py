@@ -79,7 +79,7 @@ def viewed(mounts: Sequence[Mount]) -> int:
 
 
 def readonly(mounts: Sequence[Mount]) -> list[Mount]:
-    """The same files to look at: of overlayfs all layers as lower ones, so that a start meanwhile finds its own."""
+    """The same files to look at: stacked layers all as lower ones, so that a start meanwhile finds its own."""
     chosen = []
     for mount in mounts:
         options = dict(option.partition("=")[::2] for option in mount.options)
@@ -87,6 +87,9 @@ def readonly(mounts: Sequence[Mount]) -> list[Mount]:
             layers = f"{options['upperdir'].replace(':', chr(92) + ':')}:{options['lowerdir']}"
             kept = [each for each in mount.options if each.partition("=")[0] not in ("upperdir", "workdir", "lowerdir")]
             mount = Mount(type="overlay", source=mount.source, options=[*kept, f"lowerdir={layers}"])
+        elif mount.type == "aufs":
+            shown = [option.replace("=rw:", "=ro+wh:", 1) for option in mount.options]
+            mount = Mount(type="aufs", source=mount.source, options=[*shown, "ro"])
         chosen.append(mount)
     return chosen
 

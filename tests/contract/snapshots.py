@@ -406,6 +406,19 @@ class SnapshotterSuite:
             on.commit("a", "two", "other")
         on.commit("a", "two", "base")
 
+    def test_a_commit_cut_short_is_repeated(self, on: Fixture) -> None:
+        on.layer("base", f="1", gone="1")
+        with on.mounted(on.prepare("a", "base")) as root:
+            (root / "gone").unlink()
+            (root / "g").write_text("2")
+        if on.snapshotter.driver.seals:
+            on.snapshotter.driver.seal(2, [1])
+        again = on.reopen()
+        with again.mounted(again.snapshotter.mounts(NS, "a")) as root:
+            (root / "h").write_text("3")
+        again.commit("a", "two")
+        assert again.files(again.view("v", "two")) == {"f": "1", "g": "2", "h": "3"}
+
     # Layers
 
     def test_layers_are_unpacked_with_their_whiteouts(self, on: Fixture) -> None:

@@ -30,6 +30,8 @@ def _modprobe(name: str) -> bool:
 @contextmanager
 def mounted(kind: str, at: Path, *, options: str = "loop", megabytes: int = 512) -> Iterator[Path]:
     """A fresh file system of that kind at `at`."""
+    if not Path("/dev/loop-control").exists():
+        _modprobe("loop")
     with tempfile.NamedTemporaryFile(prefix="loop-", dir="/dev/shm") as image:
         image.truncate(megabytes << 20)
         subprocess.run([*MAKE[kind], image.name], check=True, capture_output=True)

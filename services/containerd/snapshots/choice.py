@@ -48,6 +48,8 @@ def choose(root: Path, scratch: Path, told: str, texts: Sequence[str], used: Col
     except (errdefs.InvalidArgument, errdefs.FailedPrecondition) as error:
         raise type(error)(f"{_FAILED}{error}") from error
     log.info("storage driver name=%s docker=%s", kind.name, kind.docker)
+    if others := sorted(set(used) - {kind.name}):
+        log.warning("snapshots of other storage drivers are there too, and kept names=%s", ",".join(others))
     choice = Choice([chosen])
     for other in DRIVERS:
         if other is not kind:

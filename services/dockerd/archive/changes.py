@@ -1,7 +1,7 @@
 """`docker diff`: what a container's files have become since its image.
 
-Of overlayfs only the container's own layer is walked; of other snapshotters both trees are compared. By descriptors
-alone, links are not followed.
+Of overlayfs and aufs only the container's own layer is walked; of other snapshotters both trees are compared. By
+descriptors alone, links are not followed.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from services.dockerd.engine.engine import Engine
 from services.dockerd.metrics import meter
 
 _HELD: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_WHITEOUT, _META, _OPAQUE = ".wh.", ".wh..wh.", ".wh..wh..opq"
+"""aufs's: what a name is hidden by, its own files, a directory whose lower files are hidden."""
 Change = tuple[str, "Kind"]
 
 
@@ -42,8 +44,9 @@ async def changes(engine: Engine, reference: str) -> list[dict[str, Any]]:
     if len(mounts) == 1 and mounts[0].type == "overlay":
         found = await asyncio.to_thread(_of_overlay, mounts[0])
     else:
+        compare = _of_aufs if mounts[0].type == "aufs" else _of_trees
         async with _parent(engine, container.driver, container.id) as parent:
-            found = await asyncio.to_thread(_of_trees, parent, mounts)
+            found = await asyncio.to_thread(compare, parent, mounts)
     return [{"Path": path, "Kind": int(kind)} for path, kind in sorted(found)]
 
 
@@ -75,6 +78,13 @@ def _of_overlay(mount: Mount) -> list[Change]:
         return list(overlay(upper, root, ""))
 
 
+def _of_aufs(before: Sequence[Mount], after: Sequence[Mount]) -> list[Change]:
+    top = after[0].options[0].removeprefix("br:").partition("=rw")[0]
+    upper = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with closing(upper), closing(rootfs.detached(before)) as root:
+        return list(branch(upper, root, ""))
+
+
 def _of_trees(before: Sequence[Mount], after: Sequence[Mount]) -> list[Change]:
     with closing(rootfs.detached(before)) as old, closing(rootfs.detached(after)) as new:
         return list(trees(old, new, ""))
@@ -96,6 +106,23 @@ def overlay(upper: int, lower: int | None, path: str) -> Iterator[Change]:
                 yield from _judge(full, status, old, anew=directory and _is_opaque(own))
                 if directory:
                     yield from overlay(own, old if old is not None and _is_directory(old) else None, full)
+
+
+def branch(upper: int, lower: int | None, path: str) -> Iterator[Change]:
+    """What a branch of aufs changes of the directory beneath it; None where there is none."""
+    names = _names(upper)
+    own = [name for name in names if not name.startswith(_WHITEOUT)]
+    gone = {name.removeprefix(_WHITEOUT) for name in names if name not in own and not name.startswith(_META)}
+    if _OPAQUE in names and lower is not None:
+        gone |= set(_names(lower)) - set(own)
+    yield from ((f"{path}/{name}", Kind.DELETED) for name in gone)
+    for name in own:
+        with closing(os.open(name, _HELD, dir_fd=upper)) as held, _below(lower, name) as old:
+            status, full = os.fstat(held), f"{path}/{name}"
+            directory = stat.S_ISDIR(status.st_mode)
+            yield from _judge(full, status, old, anew=directory and _OPAQUE in _names(held))
+            if directory:
+                yield from branch(held, old if old is not None and _is_directory(old) else None, full)
 
 
 def trees(old: int, new: int, path: str) -> Iterator[Change]:

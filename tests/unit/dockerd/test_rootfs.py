@@ -156,3 +156,9 @@ def test_bare_root_has_no_mounts(tmp_path: Path) -> None:
                     beneath.open_in(bare, "/new", os.O_CREAT | os.O_WRONLY, 0o600)
         finally:
             process.kill()
+
+
+def test_readonly_takes_the_branch_of_aufs_as_another_layer() -> None:
+    mounts = [Mount(type="aufs", source="none", options=["br:/3/diff=rw:/2/diff=ro+wh", "dio"])]
+    (shown,) = rootfs.readonly(mounts)
+    assert list(shown.options) == ["br:/3/diff=ro+wh:/2/diff=ro+wh", "dio", "ro"]

@@ -68,3 +68,25 @@ def test_layer_is_read(tmp_path: Path) -> None:
         ("/same/deep", Kind.MODIFIED),
         ("/same/deep/new", Kind.ADDED),
     ]
+
+
+def test_branch_of_aufs_is_read(tmp_path: Path) -> None:
+    lower, upper = fill(tmp_path / "lower"), tmp_path / "upper"
+    (lower / "full").mkdir()
+    (lower / "full/old").touch()
+    for name in ("same/deep/new", ".wh.gone", ".wh..wh.aufs", "full/.wh..wh..opq", "full/more", "changed"):
+        (upper / name).parent.mkdir(parents=True, exist_ok=True)
+        (upper / name).touch()
+    (upper / ".wh..wh.plnk").mkdir()
+    os.utime(upper / "same", (1, 1))
+    with closing(held(lower)) as below, closing(held(upper)) as above:
+        found = sorted(changes.branch(above, below, ""))
+    assert found == [
+        ("/changed", Kind.MODIFIED),
+        ("/full", Kind.MODIFIED),
+        ("/full/more", Kind.ADDED),
+        ("/full/old", Kind.DELETED),
+        ("/gone", Kind.DELETED),
+        ("/same/deep", Kind.MODIFIED),
+        ("/same/deep/new", Kind.ADDED),
+    ]
