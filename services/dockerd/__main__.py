@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import EngineError, FailedPrecondition
-from services.dockerd import activation, config, invocation, lock, proxies, requirements, userns
+from services.dockerd import activation, invocation, lock, proxies, release, requirements, userns
 from services.dockerd.config import Config
 from services.dockerd.notify import Teller
 from services.dockerd.remote import launch
@@ -28,7 +28,7 @@ def main() -> int:
         if asked.help:
             return _print(_usage())
         if asked.version:
-            return _print(f"Docker version {config.VERSION}, build {config.BUILD}")
+            return _print(f"Docker version {release.VERSION}, build {release.BUILD}")
         if asked.validate:
             return _print("configuration OK")
         return _run(asked.config, Teller())

@@ -11,11 +11,6 @@ from services.dockerd import flags, rules
 if TYPE_CHECKING:
     from services.dockerd.network.config import NetworkConfig
 
-VERSION: Final = "28.3.0+py0.1.0"
-"""The Docker release whose API this is, as clients gate on it, and our own behind the plus."""
-
-BUILD: Final = "unknown"
-
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from protos.errdefs import InvalidArgument
 from services.dockerd import flags, proxies, storage, versions
 from services.dockerd.cluster import settings
-from services.dockerd.config import VERSION, Config
+from services.dockerd.config import Config
 from services.dockerd.container.state import Status
 from services.dockerd.engine.engine import Engine
 from services.dockerd.logger import options
@@ -23,9 +23,9 @@ from services.dockerd.network.drivers.bridge import filters
 from services.dockerd.network.forwarding import forwards
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.registry import mirrors
+from services.dockerd.release import VERSION, Version
 from services.dockerd.remote import drivers
 from services.dockerd.versions import Program
-from services.dockerd.web.context import Version
 
 _BRIDGE_NF: Final = (("iptables", 4), ("ip6tables", 6))
 

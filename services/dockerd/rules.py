@@ -9,7 +9,7 @@ from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.cluster import settings
 from services.dockerd.logger import options as logs
 from services.dockerd.network.drivers import default
-from services.dockerd.web.context import NEWEST, OLDEST, Version
+from services.dockerd.release import NEWEST, OLDEST, Version
 
 if TYPE_CHECKING:
     from services.dockerd.config import Config, Runtime

@@ -16,7 +16,7 @@ from protos import log as logs
 from protos import stacks
 from protos.errdefs import EngineError
 from services.dockerd import certificates, cgroups, hosts, invocation, requirements, rules, userns
-from services.dockerd.config import VERSION, Config
+from services.dockerd.config import Config
 from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
@@ -24,6 +24,7 @@ from services.dockerd.images.store import Images
 from services.dockerd.network.controller import Controller
 from services.dockerd.notify import Teller
 from services.dockerd.orphans import Orphans
+from services.dockerd.release import VERSION
 from services.dockerd.remote import drivers
 from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process

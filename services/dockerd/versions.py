@@ -15,10 +15,10 @@ from google.protobuf import empty_pb2
 
 from protos.errdefs import EngineError
 from services.dockerd import requirements, rules
-from services.dockerd.config import BUILD, VERSION, Config
+from services.dockerd.config import Config
 from services.dockerd.metrics import meter
+from services.dockerd.release import BUILD, NEWEST, VERSION
 from services.dockerd.remote.client import Client
-from services.dockerd.web.context import NEWEST
 
 log = logging.getLogger("versions")
 

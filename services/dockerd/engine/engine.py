@@ -24,7 +24,7 @@ from services.dockerd.remote.client import Client
 from services.dockerd.volumes.store import Volumes
 
 if TYPE_CHECKING:
-    from services.dockerd.engine.registries import Transfers
+    from services.dockerd.images.transfers import Transfers
 
 log = logging.getLogger("engine")
 

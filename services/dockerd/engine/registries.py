@@ -8,22 +8,13 @@ from protos.errdefs import InvalidArgument
 from services.dockerd.config import Config
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images import platform, pull, push
-from services.dockerd.images.downloads import Downloads
 from services.dockerd.images.reference import Reference
-from services.dockerd.images.turns import Turns
+from services.dockerd.images.transfers import Transfers
 from services.dockerd.registry import distribution, login, proxy, search
 from services.dockerd.registry.credentials import Credentials
 from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
-
-
-class Transfers:
-    """What goes on between this engine and registries, shared by all who ask."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.downloads = Downloads(engine.images, lambda: settings(engine.config))
-        self.uploads = Turns(lambda: engine.config.max_concurrent_uploads)
 
 
 def settings(config: Config) -> Settings:
@@ -40,7 +31,7 @@ def settings(config: Config) -> Settings:
 
 def _transfers(engine: Engine) -> Transfers:
     if engine.transfers is None:
-        engine.transfers = Transfers(engine)
+        engine.transfers = Transfers(engine.images, lambda: settings(engine.config))
     return engine.transfers
 
 

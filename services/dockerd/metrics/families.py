@@ -11,8 +11,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from services.dockerd import info, storage, tree, versions
-from services.dockerd.config import BUILD, VERSION
 from services.dockerd.container.state import Status
+from services.dockerd.release import BUILD, VERSION
 
 if TYPE_CHECKING:
     from services.dockerd.engine.engine import Engine

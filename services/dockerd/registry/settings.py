@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.dockerd.config import VERSION
 from services.dockerd.registry.certificates import DIRECTORY
 from services.dockerd.registry.proxy import Proxies
+from services.dockerd.release import VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from protos.errdefs import EngineError, InvalidArgument
 from protos.log import container_var, request_var
 from services.dockerd import errors
 from services.dockerd.metrics import meter
+from services.dockerd.release import NEWEST, OLDEST, Version
 from services.dockerd.web import reply
-from services.dockerd.web.context import NEWEST, OLDEST, Version
 
 if TYPE_CHECKING:
     from services.dockerd.engine.engine import Engine

@@ -7,8 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Final
 
+from services.dockerd.release import NEWEST, OLDEST, Version
 from services.dockerd.web import heads
-from services.dockerd.web.context import NEWEST, OLDEST, Version
 
 Answer = Callable[[], bytes | None]
 Source = Callable[[Version, str], bytes | None]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Final
 
-from services.dockerd.web.context import NEWEST
+from services.dockerd.release import NEWEST
 
 Header = tuple[bytes, bytes]
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from services.dockerd.engine import list as listing
 from services.dockerd.filters import Filters
-from services.dockerd.web.context import Version
+from services.dockerd.release import Version
 from services.dockerd.web.query import FALSE
 
 if TYPE_CHECKING:
