@@ -50,4 +50,4 @@ async def unlink(engine: Engine, owner: str, alias: str) -> None:
         container.host.Links = [text for text in container.host.Links or () if text not in found]
         engine.store.save(container)
         engine.containers.refresh(container)
-        await engine.network.relink(container.id)
+        await engine.network.unlink(container.id, found)

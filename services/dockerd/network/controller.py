@@ -12,28 +12,24 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from protos.errdefs import Conflict, EngineError, InvalidArgument
+from protos.errdefs import Conflict, EngineError
 from services.dockerd.metrics import meter
-from services.dockerd.network import files, life, links, neighbours, netns, views
-from services.dockerd.network.addressing import Addressing
+from services.dockerd.network import files, life, links, neighbours, netns, reserve, views
 from services.dockerd.network.config import NetworkConfig
 from services.dockerd.network.drivers import bridge
-from services.dockerd.network.endpoint import Endpoint, link_name
+from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.firewall import rules
 from services.dockerd.network.firewall.firewall import Firewall
 from services.dockerd.network.forwarding import SWITCHES, Forwarding
 from services.dockerd.network.hosts import Record
-from services.dockerd.network.ipam import Address, mac_address
 from services.dockerd.network.networks import OPTION, Network, Networks
 from services.dockerd.network.publisher import Publisher
 from services.dockerd.network.request import Request, Target, default_gateway_first, mode_of, targets
 from services.dockerd.network.sandbox import Records, Sandbox
 from services.dockerd.network.threads import Threads
-from services.dockerd.schema.container import EndpointSettings
 
 __all__ = ["Controller", "Notify", "Request"]
 
@@ -88,7 +84,7 @@ class Controller:
             await asyncio.shield(leaving)
         sandbox = self.plan(request)
         if not request.shared_container:
-            sandbox.endpoints = self._reserve(request, self.targets(request))
+            sandbox.endpoints = reserve.endpoints(request, self.targets(request))
         self.sandboxes[request.container_id] = sandbox
         self.requests[request.container_id] = request
         try:
@@ -158,15 +154,10 @@ class Controller:
         else:
             self.leave(sandbox)
 
-    async def relink(self, container_id: str) -> None:
-        """A container's links have changed."""
+    async def unlink(self, container_id: str, gone: Collection[str]) -> None:
+        """These links are a container's no more."""
         if sandbox := self.sandboxes.get(container_id):
-            await links.refresh(self, sandbox)
-            default = self.networks.get("bridge")
-            request = self.requests[container_id]
-            gateways = [str(each.gateway) for each in default.addressings]
-            named = neighbours.links_of(request, list(self.sandboxes.values()))
-            await self.in_thread(lambda: files.write(sandbox, request, self.config, gateways, named))
+            await links.forget(self, sandbox, gone)
 
     # views
 
@@ -235,32 +226,9 @@ class Controller:
         chosen = default_gateway_first(found, version)
         return next((each for each in sandbox.endpoints if chosen and each.network_id == chosen.id), None)
 
-    def new_endpoint(self, request: Request, target: Target, number: int) -> Endpoint:
-        """An endpoint with an address, not yet in the kernel."""
-        network, asked = target
-        endpoint = Endpoint(secrets.token_hex(32), network.id, asked, names=neighbours.names_of(request, target))
-        if not network.addressings:
-            return endpoint
-        try:
-            for each in network.addressings:
-                address = _address(each, asked)
-                endpoint.place(address, each.subnet.prefixlen, None if network.internal else each.exit)
-        except EngineError:
-            self.forget(endpoint)
-            raise
-        mac = asked.MacAddress or ("" if number else request.mac_address) or mac_address(endpoint.places[0].address)
-        endpoint.mac = mac.lower()
-        endpoint.link = link_name(request.container_id, network.id)
-        endpoint.interface = f"eth{number}"
-        return endpoint
-
     def forget(self, endpoint: Endpoint) -> None:
         """Give its addresses back."""
-        network = self.network_of(endpoint)
-        for address, _, _ in endpoint.places if network else ():
-            addressing = network.of(address.version) if network else None
-            if addressing and addressing.pool:
-                addressing.pool.free(address)
+        reserve.free(self.network_of(endpoint), endpoint)
 
     def plug(self, sandbox: Sandbox, endpoint: Endpoint, routes: Collection[int]) -> None:
         """In a thread: join the namespace to the endpoint's network."""
@@ -299,18 +267,6 @@ class Controller:
             raise Conflict(f"cannot join network of a non running container: {request.shared_container}")
         paths = (other.hostname_path, other.hosts_path, other.resolv_conf_path)
         return Sandbox(request.container_id, other.netns_path, *paths, mode="container", name=request.name)
-
-    def _reserve(self, request: Request, found: list[Target]) -> list[Endpoint]:
-        """All endpoints, or none."""
-        endpoints: list[Endpoint] = []
-        try:
-            for number, target in enumerate(found):
-                endpoints.append(self.new_endpoint(request, target, number))
-        except EngineError:
-            for endpoint in endpoints:
-                self.forget(endpoint)
-            raise
-        return endpoints
 
     def _make(self, sandbox: Sandbox, request: Request, named: list[Record]) -> None:
         """In a thread: the namespace and the files."""
@@ -358,21 +314,6 @@ class Controller:
         sandbox = self.sandboxes.get(container_id)
         if sandbox and (endpoint := self.gateway_endpoint(sandbox)) and (network := self.network_of(endpoint)):
             await self.publisher.revive(sandbox, endpoint, self.rules_of(network))
-
-
-def _address(addressing: Addressing, asked: EndpointSettings) -> Address:
-    """A family's address: the one that is asked for, or any."""
-    assert addressing.pool
-    name = f"IPv{addressing.version}Address"
-    text = getattr(asked.IPAMConfig, name) if asked.IPAMConfig else None
-    if not text:
-        return addressing.pool.allocate()
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise InvalidArgument(f"invalid IPv{addressing.version} address: {text}") from None
-    addressing.pool.reserve(address)
-    return address
 
 
 def _exists(link: str) -> bool:

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 from protos.errdefs import InvalidArgument, NotFound, PermissionDenied
 from services.dockerd.filters import Filters
-from services.dockerd.network import life, neighbours, netlink, plan
+from services.dockerd.network import life, neighbours, netlink, plan, reserve
 from services.dockerd.network.controller import Controller
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint
@@ -55,7 +55,7 @@ async def attach(controller: Controller, container_id: str, network: Network, as
         raise PermissionDenied(f"endpoint with name {sandbox.name} already exists in network {network.name}")
     taken = {end.interface for end in sandbox.endpoints}
     number = next(each for each in range(len(taken) + 1) if f"eth{each}" not in taken)
-    endpoint = controller.new_endpoint(request, (network, asked), number)
+    endpoint = reserve.endpoint(request, (network, asked), number)
     there = {place.address.version for end in sandbox.endpoints for place in end.places if place.gateway}
     try:
         await controller.in_thread(lambda: controller.plug(sandbox, endpoint, {4, 6} - there))

@@ -50,6 +50,14 @@ async def refresh(controller: "Controller", sandbox: Sandbox) -> None:
             controller.records.save(sandbox)
 
 
+async def forget(controller: "Controller", sandbox: Sandbox, gone: Iterable[str]) -> None:
+    """Take the names and rules of links that are a container's no more."""
+    await refresh(controller, sandbox)
+    for text in gone:
+        if other := _find(controller, parse(text).target):
+            files.rename(sandbox.hosts_path, names(text, other), [])
+
+
 async def _replace(controller: "Controller", end: Endpoint, wanted: list[Link]) -> None:
     net = controller.rules_of(controller.networks.get("bridge"))
     before, end.links = end.links, wanted
@@ -85,9 +93,8 @@ def _owners(controller: "Controller", sandbox: Sandbox) -> list[Sandbox]:
 def _without(controller: "Controller", sandbox: Sandbox) -> Iterable[tuple[Endpoint, list[Link]]]:
     """Endpoints whose links lead to a container, and those of their links that do not."""
     gone = [str(end.address) for end in sandbox.endpoints if end.address]
-    for other in controller.sandboxes.values():
-        end = end_of(controller, other)
-        if end and any(link.server in gone for link in end.links):
+    for end in [end for other in controller.sandboxes.values() for end in other.endpoints if end.links]:
+        if any(link.server in gone for link in end.links):
             yield end, [link for link in end.links if link.server not in gone]
 
 

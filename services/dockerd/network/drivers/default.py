@@ -35,20 +35,22 @@ def plan(
     """`there` are the bridge's present addresses, `taken` the host's routes, `host` is what identifies it."""
     flags = asked(config, version)
     ip_range = _cidr(flags.fixed_cidr, FIXED[version], version)
-    gateway, subnet = _gateway(flags, there, ip_range, version) or _fresh(config, ip_range, taken, host, version)
+    found = _gateway(flags, there, ip_range, version, given=bool(config.bridge))
+    gateway, subnet = found or _fresh(config, ip_range, taken, host, version)
     if ip_range and not within(ip_range, subnet):
         what = f"{FIXED[version]} {ip_range} is not within {subnet}"
         raise InvalidArgument(f"container subnet must be a subset of bridge network: {what}")
-    found = Addressing(subnet, gateway, ip_range if ip_range != subnet else None)
+    addressing = Addressing(subnet, gateway, ip_range if ip_range != subnet else None)
     if flags.gateway:
-        found.other_exit = _exit(flags.gateway, subnet)
-    return found
+        addressing.other_exit = _exit(flags.gateway, subnet)
+    return addressing
 
 
 def _gateway(
-    flags: Asked, there: Sequence[Interface], ip_range: Subnet | None, version: int
+    flags: Asked, there: Sequence[Interface], ip_range: Subnet | None, version: int, *, given: bool
 ) -> tuple[Address, Subnet] | None:
-    """By --bip, or an address that the bridge has: one that --fixed-cidr agrees with comes first."""
+    """By --bip, or an address that the bridge has: one that --fixed-cidr agrees with comes first. On docker0 no
+    other will do; a bridge that is `given` keeps what it has."""
     if flags.bip:
         return _interface(flags.bip, BIP[version], version)
     mine = [
@@ -56,7 +58,7 @@ def _gateway(
         if address.version == version and not address.is_link_local
     ]
     agreed = [each for each in mine if ip_range and within(ip_range, each[1])]
-    return next(iter([*agreed, *mine]), None)
+    return next(iter([*agreed, *(mine if given or not ip_range else ())]), None)
 
 
 def _fresh(

@@ -16,6 +16,8 @@ Policies = Mapping[int, str]
 class Firewall:
     def __init__(self, enabled: Mapping[int, bool], threads: Threads) -> None:
         """`enabled`: --iptables and --ip6tables."""
+        self._policed: set[int] = set()
+        """Families whose policy of FORWARD has been set."""
         self.families = {family: Tables(family, enabled[family], threads) for family in FAMILIES}
 
     def want(self, rules: Iterable[Rule], *, front: bool = False) -> None:
@@ -32,6 +34,7 @@ class Firewall:
 
     async def reconcile(self, ours: Callable[[Rule], bool], policies: Policies) -> None:
         """Compare with the kernel and mend: add what is missing, delete what `ours` claims beyond it."""
+        self._policed.update(policies)
         await asyncio.gather(
             *(tables.reconcile(ours, policies.get(family, "")) for family, tables in self.families.items()))
 
@@ -46,8 +49,10 @@ class Firewall:
             tables = self.families[family]
             fresh = [rule for rule in mine if rule not in tables.wanted]
             tables.want(fresh, front=True)
-            if fresh or policies.get(family):
-                await tables.reconcile(lambda rule: False, policies.get(family, ""))
+            policy = "" if family in self._policed else policies.get(family, "")
+            if fresh or policy:
+                await tables.reconcile(lambda rule: False, policy)
+        self._policed.update(policies)
 
 
 def _by_family(rules: Iterable[Rule]) -> dict[int, list[Rule]]:

@@ -35,3 +35,12 @@ def test_a_linked_neighbour_has_its_alias(tmp_path: Path) -> None:
     assert records == [("172.17.0.9", f"data {'d' * 12} db"), ("172.17.0.9", f"db {'d' * 12} db")]
     with pytest.raises(Conflict, match="Cannot link to a non running container: /db AS /web/data"):
         neighbours.links_of(request, [])
+
+
+def test_names_stand_for_other_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1\tlocalhost\n10.0.0.2\tdb abc box\n10.0.0.3\tother\n")
+    files.rename(path, "db abc box", [Record("10.0.0.9", "db abc box")])
+    assert path.read_text() == "127.0.0.1\tlocalhost\n10.0.0.3\tother\n10.0.0.9\tdb abc box\n"
+    files.rename(path, "db abc box", [])
+    assert "db" not in path.read_text()

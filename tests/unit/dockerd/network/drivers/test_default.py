@@ -34,6 +34,12 @@ def test_fixed_cidr_chooses_among_addresses() -> None:
     assert (str(found.gateway), str(found.ip_range)) == ("10.2.0.1", "10.2.0.128/25")
 
 
+def test_what_disagrees_with_fixed_cidr_is_replaced() -> None:
+    assert str(planned(THERE, fixed_cidr="10.3.0.0/24").subnet) == "10.3.0.0/24"
+    with pytest.raises(InvalidArgument, match="container subnet must be a subset of bridge network"):
+        planned(THERE, fixed_cidr="10.3.0.0/24", bridge="mine")
+
+
 def test_bip_beats_what_is_there() -> None:
     found = planned(THERE, bip="10.9.0.5/16")
     assert (str(found.gateway), str(found.subnet)) == ("10.9.0.5", "10.9.0.0/16")
