@@ -36,8 +36,8 @@ async def build(
 
 async def _deeply_readonly(engine: Engine, container: Container, given: spec.SpecInput) -> spec.SpecInput:
     """A read-only bind is read-only with what is mounted beneath it, where the runtime can do that."""
-    able = await features.recursive_readonly(runtimes.chosen(engine, container).program)
-    return replace(given, defaults=replace(given.defaults, recursive_readonly=able))
+    problem = await features.readonly_problem(runtimes.chosen(engine, container).program, container.host.Runtime)
+    return replace(given, defaults=replace(given.defaults, readonly_problem=problem))
 
 
 def describe(

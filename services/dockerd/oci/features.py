@@ -12,9 +12,14 @@ PATIENCE: Final = 5.0
 _known: dict[str, frozenset[str]] = {}
 
 
-async def recursive_readonly(runtime: str) -> bool:
-    """Whether the runtime and the kernel make a mount read-only with all mounts beneath it."""
-    return facts().kernel >= (5, 12) and "rro" in await mount_options(runtime)
+async def readonly_problem(program: str, name: str) -> str:
+    """Why kernel or runtime cannot make a mount read-only with all mounts beneath it; "" where they can."""
+    if facts().kernel < (5, 12):
+        return "rro is not supported: the kernel is older than 5.12"
+    options = await mount_options(program)
+    if not options:
+        return f'rro is not supported by runtime "{name}": OCI features struct is not available'
+    return "" if "rro" in options else f'rro is not supported by runtime "{name}"'
 
 
 async def mount_options(runtime: str) -> frozenset[str]:

@@ -22,8 +22,8 @@ class Defaults:
     seccomp_profile: str = ""
     """"" and "builtin" are Docker's own profile; "unconfined"; else the JSON text of a profile."""
     no_new_privileges: bool = False
-    recursive_readonly: bool = False
-    """The runtime knows the mount option `rro`."""
+    readonly_problem: str = "rro is not supported"
+    """Why mounts cannot be read-only with all mounts beneath them (`rro`); "" where they can."""
     owners: Owners | None = None
     """The ids that a container's are on the host, where it has a user namespace."""
 

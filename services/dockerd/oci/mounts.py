@@ -18,10 +18,10 @@ _ALWAYS_WRITABLE: Final = ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue
 
 def build(
     host: HostConfig, points: Sequence[MountPoint], files: Mapping[str, str], *,
-    shm_path: str, init_path: str, recursive_readonly: bool,
+    shm_path: str, init_path: str, readonly_problem: str,
 ) -> list[Mount]:
     """All mounts; `init_path` "" is no `--init`."""
-    own = _user_mounts(host, points, files, shm_path, recursive_readonly)
+    own = _user_mounts(host, points, files, shm_path, readonly_problem)
     taken = {mount["destination"] for mount in own}
     defaults = [
         mount for mount in [*MOUNTS, *_private_shm(host, shm_path)]
@@ -50,9 +50,9 @@ def rootfs_propagation(points: Sequence[MountPoint]) -> str:
 
 
 def _user_mounts(
-    host: HostConfig, points: Sequence[MountPoint], files: Mapping[str, str], shm_path: str, recursive: bool
+    host: HostConfig, points: Sequence[MountPoint], files: Mapping[str, str], shm_path: str, readonly_problem: str
 ) -> list[Mount]:
-    mounts = [_point(point, recursive) for point in points]
+    mounts = [_point(point, readonly_problem) for point in points]
     taken = {mount["destination"] for mount in mounts}
     for destination, options in (host.Tmpfs or {}).items():
         mounts.append(_tmpfs(os.path.normpath(destination), options.split(",")))
@@ -65,7 +65,7 @@ def _user_mounts(
     return sorted(mounts, key=lambda mount: mount["destination"].rstrip("/").count("/"))
 
 
-def _point(point: MountPoint, recursive_readonly: bool) -> Mount:
+def _point(point: MountPoint, readonly_problem: str) -> Mount:
     if point.type == "tmpfs":
         return _tmpfs(
             point.destination, tmpfs.from_mount(point.spec.TmpfsOptions, read_only=bool(point.spec.ReadOnly))
@@ -74,12 +74,10 @@ def _point(point: MountPoint, recursive_readonly: bool) -> Mount:
     options = ["bind" if bind.NonRecursive else "rbind"]
     if not point.rw:
         options.append("ro")
-        if recursive_readonly and not bind.ReadOnlyNonRecursive and not bind.NonRecursive:
+        if bind.ReadOnlyForceRecursive and readonly_problem:
+            raise errdefs.InvalidArgument(readonly_problem)
+        if not readonly_problem and not bind.ReadOnlyNonRecursive and not bind.NonRecursive:
             options.append("rro")
-        elif bind.ReadOnlyForceRecursive:
-            raise errdefs.InvalidArgument(
-                "the runtime or the kernel does not support recursive read-only mounts (ReadOnlyForceRecursive)"
-            )
     if point.propagation:
         options.append(point.propagation)
     return _bind(point.destination, point.source, options)

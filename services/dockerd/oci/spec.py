@@ -43,7 +43,7 @@ def build(given: SpecInput) -> Document:
         "root": {"path": "rootfs", "readonly": host.ReadonlyRootfs},
         "mounts": mounts.build(
             host, given.mounts, given.files, shm_path=given.shm_path, init_path=init,
-            recursive_readonly=given.defaults.recursive_readonly,
+            readonly_problem=given.defaults.readonly_problem,
         ),
         "linux": _linux(given),
     }

@@ -131,7 +131,7 @@ def test_mounts_replace_defaults_and_are_ordered() -> None:
 
 def test_read_only_is_recursive_where_known() -> None:
     point = parse.bind("/tmp:/a:ro")
-    known = spec.Defaults(recursive_readonly=True)
+    known = spec.Defaults(readonly_problem="")
     assert options(build(mounts=[point], defaults=known), "/a") == ["rbind", "ro", "rro", "rprivate"]
     forced = parse.mount(
         Mount.model_validate(
@@ -144,7 +144,7 @@ def test_read_only_is_recursive_where_known() -> None:
             }
         )
     )
-    with pytest.raises(errdefs.InvalidArgument, match="recursive read-only"):
+    with pytest.raises(errdefs.InvalidArgument, match="rro is not supported"):
         build(mounts=[forced])
 
 
