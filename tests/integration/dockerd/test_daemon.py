@@ -177,7 +177,7 @@ def test_readiness_is_told_through_a_pipe(fresh: Callable[..., Engine]) -> None:
     ("flags", "text"),
     [
         (["--foo"], "unknown flag: --foo"),
-        (["--userns-remap", "default"], "--userns-remap default is not supported by this engine"),
+        (["--userns-remap", "nobody-here"], 'error during uid lookup for "nobody-here": no such user'),
         (["--default-runtime", "none"], "specified default runtime 'none' does not exist"),
         (["-H", "foo://x"], "invalid bind address (foo://x): unsupported proto 'foo'"),
         (["--config-file", "/nope.json"], "open /nope.json: no such file or directory"),
