@@ -49,7 +49,7 @@ class Mounting:
         """Ids of plugins' mounts that are in use."""
 
     async def attach(self, volume: Volume, mount_id: str) -> str:
-        """The host directory of the volume, mounted if need be; Unavailable once `refuse` is called."""
+        """The host directory of the volume, mounted if need be; Unavailable where `refuse` cuts that short."""
         if volume.local and not local.needs_mount(volume.options):
             volume.active.add(mount_id)
             return volume.mountpoint
