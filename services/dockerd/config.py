@@ -100,6 +100,8 @@ class Config:
     """"host" or "private"; "" is private with cgroup v2, host with v1."""
     default_ipc_mode: str = "private"
     cgroup_parent: str = ""
+    exec_opts: tuple[str, ...] = ()
+    """native.cgroupdriver=cgroupfs or =systemd; what holds without it: cgroups.py."""
     init: bool = False
     init_path: str = ""
     """"" finds docker-init in PATH."""

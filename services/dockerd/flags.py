@@ -109,6 +109,7 @@ def usage(problem: str) -> InvalidArgument:
     return InvalidArgument(f"{problem}\nSee 'dockerd --help'.")
 
 
+CGROUP_DRIVER: Final = "native.cgroupdriver"
 STOCK_RUNTIME: Final = "runc"
 """Always there, and under no other program's name."""
 
@@ -159,6 +160,16 @@ def feature(text: str) -> tuple[str, bool]:
     if not name:
         raise ValueError(f"invalid feature name: {text}")
     return name, boolean(value) if equals else True
+
+
+def exec_opt(text: str) -> str:
+    """`native.cgroupdriver=cgroupfs` or `=systemd`; there is no other on Linux."""
+    key, value = pair(text)
+    if key.lower() != CGROUP_DRIVER:
+        raise ValueError(f"unknown exec-opt {key}: there is {CGROUP_DRIVER}")
+    if value not in ("", "cgroupfs", "systemd"):
+        raise ValueError(f"native.cgroupdriver option {value} not supported")
+    return text
 
 
 def registry(text: str) -> str:

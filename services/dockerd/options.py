@@ -150,7 +150,7 @@ OPTIONS: Final = (
     _list("dns-opt", "DNS options to use"),
     _list("dns-search", "DNS search domains to use", key="dns-search"),
     _gone("exec-driver", "has been removed: use --add-runtime and --default-runtime", _text, "native", short="e"),
-    _list("exec-opt", "Runtime execution options", absent=(["native.cgroupdriver=cgroupfs"],)),
+    _list("exec-opt", "Runtime execution options", flags.exec_opt),
     _one("exec-root", "Root directory for execution state files (default /var/run/docker)"),
     _moot("experimental", "has no effect: nothing here is kept back as experimental", _bool),
     _map("feature", "Enable feature in the daemon", flags.feature, live=True),

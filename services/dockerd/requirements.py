@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import FailedPrecondition
-from services.dockerd import programs
+from services.dockerd import cgroups, programs
 from services.dockerd.cluster import settings
 from services.dockerd.config import Config
 from services.dockerd.programs import which
@@ -23,6 +23,7 @@ def check(config: Config) -> None:
     if config.cluster_advertise:
         settings.advertised(config.cluster_advertise)
     mirrors.read(config.registry_config)
+    cgroups.check(config)
     missing = [*_programs(config), *_kernel(config)]
     if missing:
         raise FailedPrecondition("this machine lacks what dockerd needs:\n  " + "\n  ".join(missing))
@@ -45,6 +46,8 @@ def init_program(config: Config) -> str:
 
 def _kernel(config: Config) -> Iterator[str]:
     yield from _cgroups()
+    if cgroups.by_systemd(config) and not cgroups.SYSTEMD.is_dir():
+        yield "systemd for native.cgroupdriver=systemd: it is not what runs this machine, use cgroupfs"
     yield from _userns(config)
     if config.selinux_enabled:
         yield _selinux()

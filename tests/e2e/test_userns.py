@@ -1,6 +1,7 @@
 """`--userns-remap`: whose the containers' processes and files are on the host, and what such containers cannot have."""
 
 import io
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,11 +136,18 @@ def test_the_network_is_its_own_to_change(docker: Docker) -> None:
 
 
 def fetched(engine: Engine) -> str:
-    """What a neighbour of the host gets from the published port."""
-    with engine.neighbour.connect(HOST, 8080) as sock:
+    """What a neighbour of the host gets from the published port, as soon as the server has begun."""
+    with until(lambda: connected(engine), "the server listens") as sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with sock.makefile("rb") as reply:
             return reply.read().rpartition(b"\r\n")[2].decode().strip()
+
+
+def connected(engine: Engine) -> socket.socket | None:
+    try:
+        return engine.neighbour.connect(HOST, 8080)
+    except ConnectionRefusedError:
+        return None
 
 
 @pytest.mark.parametrize(

@@ -29,17 +29,28 @@ def of_process(pid: int) -> dict[str, str]:
 
 
 def find(groups: dict[str, str], configured: str) -> Path | None:
-    """The group to kill, of a process's groups and the `cgroupsPath` of its OCI document.
+    """The group to kill, of a process's groups and the `cgroupsPath` of its OCI document, a path or for systemd.
 
     None where it is not known, or holds more than the container: a root, or a group that we are in ourselves.
     """
     unified = (ROOT / "cgroup.controllers").exists()
     controller = "" if unified else "freezer"
-    path = _widest(groups.get(controller, ""), configured)
+    path = _widest(groups.get(controller, ""), as_path(configured))
     own = of_process(os.getpid()).get(controller, "/").rstrip("/") + "/"
     if path.strip("/") == "" or own.startswith(path.rstrip("/") + "/"):
         return None
     return ROOT / controller / path.lstrip("/")
+
+
+def as_path(configured: str) -> str:
+    """The place of `slice:prefix:name`, which systemd gives `<prefix>-<name>.scope` in that slice; paths stay."""
+    if configured.startswith("/") or configured.count(":") != 2:
+        return configured
+    parent, prefix, name = configured.split(":")
+    words = (parent or "system.slice").removesuffix(".slice").split("-")
+    slices = ["-".join(words[: count + 1]) + ".slice" for count in range(len(words)) if any(words)]
+    unit = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    return "/" + "/".join([*slices, unit])
 
 
 def _widest(actual: str, configured: str) -> str:
@@ -67,6 +78,7 @@ def kill(group: Path) -> bool:
 
 def remove(configured: str, root: Path = ROOT) -> bool:
     """Remove the empty groups of a container whose runtime was killed before it knew of them; False if some stay."""
+    configured = as_path(configured)
     if not configured.startswith("/") or configured.strip("/") == "":
         return True
     unified = (root / "cgroup.controllers").exists()

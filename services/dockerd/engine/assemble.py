@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from services.dockerd import cgroups
 from services.dockerd.config import Config
 from services.dockerd.container.store import Store
 from services.dockerd.container.view import View
@@ -43,7 +44,8 @@ def _defaults(config: Config) -> Defaults:
     limits = {name: Ulimit(Name=name, Soft=soft, Hard=hard) for name, (soft, hard) in config.default_ulimits.items()}
     return Defaults(
         init_path=config.init_path, init=config.init, cgroup_parent=config.cgroup_parent, ulimits=limits,
-        seccomp_profile=profile, no_new_privileges=config.no_new_privileges, owners=config.owners)
+        seccomp_profile=profile, no_new_privileges=config.no_new_privileges,
+        owners=config.owners, systemd_cgroup=cgroups.by_systemd(config))
 
 
 def _uses(engine: Engine) -> Iterator[Use]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from protos import errdefs
+from services.dockerd import cgroups
 from services.dockerd.oci import capabilities, devices, limits, seccomp, security
 from services.dockerd.oci.facts import facts
 from services.dockerd.schema.container import ContainerConfig, HostConfig
@@ -32,8 +33,8 @@ def verify(
         _remapped(host)
     if config.Hostname and host.UTSMode == "host":
         raise errdefs.InvalidArgument("conflicting options: hostname and the UTS mode")
-    if host.CgroupParent and systemd_cgroup and not (host.CgroupParent.endswith(".slice") and host.CgroupParent[:-6]):
-        raise errdefs.InvalidArgument('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+    if host.CgroupParent and systemd_cgroup:
+        cgroups.check_slice(host.CgroupParent)
     if host.CgroupnsMode == "private" and not facts().cgroup_namespaces:
         warnings.append("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
     return warnings

@@ -1,6 +1,25 @@
 from pathlib import Path
 
+import pytest
+
+from protos.errdefs import InvalidArgument
 from services.dockerd import cgroups
+from services.dockerd.config import Config
+
+SYSTEMD, CGROUPFS = "native.cgroupdriver=systemd", "native.cgroupdriver=cgroupfs"
+
+
+def test_last_driver_counts() -> None:
+    assert cgroups.by_systemd(Config(exec_opts=(CGROUPFS, SYSTEMD)))
+    assert not cgroups.by_systemd(Config(exec_opts=(SYSTEMD, CGROUPFS)))
+
+
+def test_systemd_wants_slices() -> None:
+    cgroups.check(Config(exec_opts=(SYSTEMD,), cgroup_parent="own.slice"))
+    cgroups.check(Config(exec_opts=(CGROUPFS,), cgroup_parent="/own"))
+    for parent in ("/own", ".slice", "own"):
+        with pytest.raises(InvalidArgument, match="should be a valid slice"):
+            cgroups.check(Config(exec_opts=(SYSTEMD,), cgroup_parent=parent))
 
 
 def test_empty_parent_is_removed_everywhere(tmp_path: Path) -> None:

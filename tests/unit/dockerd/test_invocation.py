@@ -104,16 +104,15 @@ def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
         (["--exec-root", "/" + "x" * 70], "choose a shorter --exec-root"),
         (["--cdi-spec-dir", "/x"], "--cdi-spec-dir [/x] is not supported by this engine: remove it"),
         (["-H", "ftp://x"], 'invalid argument "ftp://x" for "-H, --host" flag: invalid bind address (ftp://x): unsup'),
-        (["--exec-opt", "native.cgroupdriver=systemd"], "is not supported by this engine"),
+        (["--exec-opt", "native.cgroupdriver=lxc"], "native.cgroupdriver option lxc not supported"),
+        (["--exec-opt", "isolation=hyperv"], "unknown exec-opt isolation: there is native.cgroupdriver"),
     ],
 )
 def test_impossible_configuration_is_refused(tmp_path: Path, words: list[str], text: str) -> None:
     assert text in refusal(tmp_path, {}, *words)
 
 
-@pytest.mark.parametrize(
-    "words", [["--selinux-enabled=false"], ["--exec-opt", "native.cgroupdriver=cgroupfs"]]
-)
+@pytest.mark.parametrize("words", [["--selinux-enabled=false"], ["--rootless=false"]])
 def test_asking_for_nothing_is_accepted(tmp_path: Path, words: list[str]) -> None:
     assert parse(tmp_path, {}, *words) == Config()
 

@@ -58,3 +58,18 @@ def test_only_a_path_of_its_own_is_removed(tmp_path: Path) -> None:
     for configured in ("", "/", "system.slice:docker:abc", "/never-there"):
         assert cgroup.remove(configured, tmp_path)
     assert (tmp_path / "pids" / "x").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("configured", "path"),
+    [
+        ("/docker/id", "/docker/id"),
+        ("", ""),
+        ("system.slice:docker:id", "/system.slice/docker-id.scope"),
+        ("a-b-c.slice:docker:id", "/a.slice/a-b.slice/a-b-c.slice/docker-id.scope"),
+        (":docker:id", "/system.slice/docker-id.scope"),
+        ("-.slice::id", "/id.scope"),
+    ],
+)
+def test_a_slice_and_a_name_are_a_path(configured: str, path: str) -> None:
+    assert cgroup.as_path(configured) == path
