@@ -63,11 +63,17 @@ class Tables:
 
         `policy`, where given, becomes that of FORWARD.
         """
-        if self.enabled and self._known():
-            async with self._turn:
-                self._adding.clear()
-                self._removing.clear()
+        if not self.enabled or not self._known():
+            return
+        async with self._turn:
+            self._adding.clear()
+            self._removing.clear()
+            try:
                 await self._threads.run(lambda: self._mend(ours, policy))
+            except EngineError as error:
+                if self.family == 4 or self.wanted or policy:
+                    raise
+                log.debug("leftovers cannot be looked for family=IPv%d error=%s", self.family, error)
 
     async def clear(self, policy: str = "") -> None:
         """Take out all that is wanted, and our chains if they are empty then."""
