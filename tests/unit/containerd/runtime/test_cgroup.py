@@ -21,7 +21,7 @@ def hybrid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("", "/docker/box", "freezer/docker/box"),
         ("/outer/docker/box", "/docker/box", "freezer/outer/docker/box"),
         ("/system.slice/docker-box.scope", "system.slice:docker:box", "freezer/system.slice/docker-box.scope"),
-        ("", "system.slice:docker:box", None),
+        ("", "system.slice:docker:box", "freezer/system.slice/docker-box.scope"),
         ("", "", None),
         ("/", "/", None),
         ("/system/us", "", None),
