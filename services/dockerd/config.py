@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protos.idmap import Owners
 from services.dockerd import flags, rules
+from services.dockerd.oci import cdi
 
 if TYPE_CHECKING:
     from services.dockerd.network.config import NetworkConfig
@@ -100,6 +101,7 @@ class Config:
     """"host" or "private"; "" is private with cgroup v2, host with v1."""
     default_ipc_mode: str = "private"
     cgroup_parent: str = ""
+    cdi_spec_dirs: tuple[str, ...] = cdi.DIRECTORIES
     exec_opts: tuple[str, ...] = ()
     """native.cgroupdriver=cgroupfs or =systemd; what holds without it: cgroups.py."""
     init: bool = False
@@ -166,6 +168,11 @@ class Config:
     def verifies(self) -> bool:
         """Whether clients must show a certificate of our authority: with TLS always, unless --tlsverify=false."""
         return self.secure and self.tlsverify is not False
+
+    @property
+    def cdi(self) -> tuple[str, ...]:
+        """Directories of device descriptions; none with the feature `cdi` off."""
+        return self.cdi_spec_dirs if self.features.get("cdi", True) else ()
 
     @property
     def level(self) -> str:

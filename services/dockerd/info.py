@@ -240,7 +240,7 @@ def _warnings(config: Config, kernel: Facts) -> Iterator[str]:
 
 def _recent(config: Config) -> dict[str, Any]:
     return {
-        "CDISpecDirs": [],
+        "CDISpecDirs": list(config.cdi),
         "FirewallBackend": {"Driver": "iptables"},
         "Containerd": {
             "Address": config.containerd_address,

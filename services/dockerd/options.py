@@ -1,7 +1,7 @@
 """The table of dockerd's options: flag, key in daemon.json, field of Config, and whether SIGHUP reloads it.
 
-One line an option, sorted by flag. `absent` marks what this engine does not have yet: only values that ask for nothing
-pass. `_moot` is accepted and said to mean nothing here, `_gone` is refused in one line, `_old` is another's old name.
+One line an option, sorted by flag. `_moot` is accepted and said to mean nothing here, `_gone` is refused in one line,
+unless its value asks for nothing, `_old` is another's old name.
 """
 
 from collections.abc import Callable
@@ -41,42 +41,31 @@ class Option:
 
     def refuse(self, value: Any) -> None:
         """InvalidArgument for what is not there."""
-        if self.field or self.moot or value in self.neutral:
-            return
-        if self.reason:
+        if self.reason and not self.moot and value not in self.neutral:
             raise InvalidArgument(f"--{self.flag.name} {self.reason}")
-        raise InvalidArgument(f"--{self.flag.name} {flags.show(value)} is not supported by this engine: remove it")
 
 
 def _one(
     name: str, about: str, read: Read = _text, *, field: str = "", key: str = "", short: str = "", live: bool = False,
-    absent: tuple[Any, ...] | None = None,
 ) -> Option:
     """An option with one value."""
-    return _make(Flag(name, read, short), about, key or name, field or name.replace("-", "_"), live, absent)
+    return Option(Flag(name, read, short), key or name, field or name.replace("-", "_"), about, live)
 
 
 def _list(
     name: str, about: str, read: Read = _text, *, key: str = "", short: str = "", live: bool = False,
-    absent: tuple[Any, ...] | None = None,
 ) -> Option:
     """An option that may be given again; its key in daemon.json is the plural."""
     key = key or name + "s"
-    return _make(Flag(name, read, short, many=True), about, key, key.replace("-", "_"), live, absent)
+    return Option(Flag(name, read, short, many=True), key, key.replace("-", "_"), about, live)
 
 
 def _map(
-    name: str, about: str, read: Read, *, key: str = "", live: bool = False, absent: tuple[Any, ...] | None = None
+    name: str, about: str, read: Read, *, key: str = "", live: bool = False
 ) -> Option:
     """An option of pairs that may be given again; an object in daemon.json."""
     key = key or name + "s"
-    return _make(Flag(name, read, pairs=True), about, key, key.replace("-", "_"), live, absent)
-
-
-def _make(flag: Flag, about: str, key: str, field: str, live: bool, absent: tuple[Any, ...] | None) -> Option:
-    if absent is None:
-        return Option(flag, key, field, about, live)
-    return Option(flag, key, neutral=(*_nothing(flag), *absent))
+    return Option(Flag(name, read, pairs=True), key, key.replace("-", "_"), about, live)
 
 
 def _nothing(flag: Flag) -> tuple[Any, ...]:
@@ -117,7 +106,7 @@ OPTIONS: Final = (
     _one("bip6", "IPv6 address for the default bridge"),
     _one("bridge", "Attach containers to a network bridge", short="b"),
     _one("bridge-accept-fwmark", "In bridge networks, accept packets with this firewall mark/mask", flags.fwmark),
-    _list("cdi-spec-dir", "CDI specification directories to use", absent=()),
+    _list("cdi-spec-dir", "CDI specification directories to use (default /etc/cdi, /var/run/cdi)"),
     _one("cgroup-parent", "Set parent cgroup for all containers"),
     _one("cluster-advertise", "Address or interface name to advertise", live=True),
     _one("cluster-store", "URL of the distributed storage backend", live=True),

@@ -48,7 +48,8 @@ async def create(
     config = _completed(engine, asked, host, image)
     defaults = engine.defaults
     warnings = verify.verify(
-        config, host, systemd_cgroup=defaults.systemd_cgroup, remaps=bool(defaults.owners))
+        config, host, systemd_cgroup=defaults.systemd_cgroup, remaps=bool(defaults.owners),
+        described=bool(engine.config.cdi))
     warnings += wiring.warnings(host)
     links.check(engine, host)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}

@@ -15,7 +15,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine import links, runtimes, shm, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.sandbox import Sandbox
-from services.dockerd.oci import apparmor, features, spec
+from services.dockerd.oci import apparmor, cdi, devices, features, spec
 from services.dockerd.oci import user as users
 from services.dockerd.oci.user import User
 from services.dockerd.schema.container import HostConfig
@@ -30,6 +30,8 @@ async def build(
     if any(not point.rw and point.type != "tmpfs" for point in points):
         given = await _deeply_readonly(engine, container, given)
     document = spec.build(given)
+    if names := devices.requested(container.host):
+        document = await asyncio.to_thread(cdi.inject, document, names, engine.config.cdi)
     await apparmor.ensure(document["process"].get("apparmorProfile", ""))
     return orjson.dumps(document)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protos import errdefs
+from services.dockerd.oci import cdi
 from services.dockerd.oci.defaults import DEVICE_RULES
 from services.dockerd.schema.container import DeviceMapping, HostConfig
 
@@ -45,6 +46,12 @@ def verify(host: HostConfig) -> None:
     for mapping in host.Devices or ():
         if mapping.CgroupPermissions and not _PERMISSIONS.fullmatch(mapping.CgroupPermissions):
             raise errdefs.InvalidArgument(f"invalid device mode: {mapping.CgroupPermissions}")
+
+
+def requested(host: HostConfig) -> list[str]:
+    """Full names of the devices that are described by CDI."""
+    requests = [request for request in host.DeviceRequests or () if request.Driver == cdi.DRIVER]
+    return [name for request in requests for name in request.DeviceIDs or ()]
 
 
 def cgroup_rule(rule: str) -> Device:

@@ -4,7 +4,7 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd import cgroups
-from services.dockerd.oci import capabilities, devices, limits, seccomp, security
+from services.dockerd.oci import capabilities, cdi, devices, limits, seccomp, security
 from services.dockerd.oci.facts import facts
 from services.dockerd.schema.container import ContainerConfig, HostConfig
 
@@ -19,7 +19,8 @@ _MODES: Final = {
 
 
 def verify(
-    config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = False, remaps: bool = False
+    config: ContainerConfig, host: HostConfig, *, systemd_cgroup: bool = False, remaps: bool = False,
+    described: bool = True,
 ) -> list[str]:
     """Docker's warnings; InvalidArgument with Docker's texts. What the kernel cannot do is reset in place."""
     warnings = limits.verify(host)
@@ -29,6 +30,7 @@ def verify(
             raise errdefs.InvalidArgument(f"invalid {name} mode: {mode}")
     _numbers(host)
     _names(host)
+    _requests(host, described)
     if remaps and host.UsernsMode != "host":
         _remapped(host)
     if config.Hostname and host.UTSMode == "host":
@@ -75,9 +77,13 @@ def _names(host: HostConfig) -> None:
     chosen = security.parse(host.SecurityOpt)
     if chosen.seccomp not in ("", "builtin", "unconfined"):
         seccomp.evaluate(chosen.seccomp, ())
-    if host.DeviceRequests:
-        kinds = host.DeviceRequests[0].Capabilities or []
+
+
+def _requests(host: HostConfig, described: bool) -> None:
+    """Of device drivers there is none but CDI, if its descriptions are to be read."""
+    for request in host.DeviceRequests or ():
+        if request.Driver == cdi.DRIVER and described:
+            continue
+        kinds = " ".join(f"[{' '.join(kind)}]" for kind in request.Capabilities or ())
         raise errdefs.InvalidArgument(
-            f'could not select device driver "{host.DeviceRequests[0].Driver}" with capabilities: '
-            f"[{' '.join('[' + ' '.join(kind) + ']' for kind in kinds)}]"
-        )
+            f'could not select device driver "{request.Driver}" with capabilities: [{kinds}]')

@@ -102,7 +102,6 @@ def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
         (["-b", "br0", "--bip", "10.0.0.1/8"], "You specified -b & --bip, mutually exclusive options."),
         (["--icc=false", "--iptables=false"], "You specified --iptables=false with --icc=false."),
         (["--exec-root", "/" + "x" * 70], "choose a shorter --exec-root"),
-        (["--cdi-spec-dir", "/x"], "--cdi-spec-dir [/x] is not supported by this engine: remove it"),
         (["-H", "ftp://x"], 'invalid argument "ftp://x" for "-H, --host" flag: invalid bind address (ftp://x): unsup'),
         (["--exec-opt", "native.cgroupdriver=lxc"], "native.cgroupdriver option lxc not supported"),
         (["--exec-opt", "isolation=hyperv"], "unknown exec-opt isolation: there is native.cgroupdriver"),
@@ -115,10 +114,6 @@ def test_impossible_configuration_is_refused(tmp_path: Path, words: list[str], t
 @pytest.mark.parametrize("words", [["--selinux-enabled=false"], ["--rootless=false"]])
 def test_asking_for_nothing_is_accepted(tmp_path: Path, words: list[str]) -> None:
     assert parse(tmp_path, {}, *words) == Config()
-
-
-def test_absent_option_of_the_file_is_refused(tmp_path: Path) -> None:
-    assert "--cdi-spec-dir [/x] is not supported" in refusal(tmp_path, {"cdi-spec-dirs": ["/x"]})
 
 
 def test_help_and_version_need_no_file() -> None:

@@ -14,7 +14,6 @@ ROWS = {
     for line in PAGE.splitlines() if line.startswith("| `-")
     for name in re.findall(r"`--([a-z0-9-]+)", line.split("|")[1])
 }
-LISTED = set(re.findall(r"^- `--([a-z0-9-]+)`$", PAGE, re.MULTILINE))
 
 
 def named(option: Option) -> str:
@@ -35,14 +34,11 @@ def test_options_there_are_shown(option: Option) -> None:
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if not option.about], ids=named)
 def test_options_not_there_are_told_of(option: Option) -> None:
-    if option.reason:
-        assert len(ROWS[option.flag.name]) == 2
-    else:
-        assert option.flag.name in LISTED
+    assert len(ROWS[option.flag.name]) == (2 if option.reason else 6)
 
 
 def test_the_page_tells_of_nothing_else() -> None:
-    assert ROWS.keys() | LISTED == {option.flag.name for option in OPTIONS}
+    assert ROWS.keys() == {option.flag.name for option in OPTIONS}
 
 
 def test_the_table_is_sorted_and_without_doubles() -> None:

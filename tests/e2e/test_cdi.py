@@ -1,0 +1,89 @@
+"""Devices of the Container Device Interface, described in JSON and in YAML: `--device vendor.com/class=name`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean
+from tests.harness.cli import Docker
+from tests.harness.engine import Engine
+
+pytestmark = pytest.mark.ours  # Docker has it since 25.0
+
+HOOK = """#!/bin/sh
+cat >"$(dirname "$0")/told"
+"""
+FIRST = {
+    "cdiVersion": "0.6.0", "kind": "vendor.com/thing",
+    "containerEdits": {"env": ["COMMON=1"]},
+    "devices": [
+        {"name": "zero", "containerEdits": {"deviceNodes": [{"path": "/dev/thing", "hostPath": "/dev/zero"}]}},
+        {"name": "all", "containerEdits": {"env": ["CHOSEN=all"]}},
+    ],
+}
+SECOND = """
+cdiVersion: 0.6.0
+kind: vendor.com/file
+devices:
+- name: given
+  containerEdits:
+    mounts:
+    - hostPath: {place}/given.txt
+      containerPath: /given
+      options: [ro, bind]
+    hooks:
+    - hookName: createRuntime
+      path: {place}/hook
+"""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    place = tmp_path_factory.mktemp("cdi")
+    (place / "first.json").write_text(json.dumps(FIRST))
+    (place / "second.yaml").write_text(SECOND.format(place=place))
+    (place / "given.txt").write_text("given\n")
+    (place / "hook").write_text(HOOK)
+    (place / "hook").chmod(0o755)
+    with Engine("--cdi-spec-dir", str(place)) as engine:
+        yield engine
+        engine.stop()
+
+
+@pytest.fixture
+def docker(engine: Engine) -> Iterator[Docker]:
+    yield engine.docker
+    clean(engine.api)
+
+
+def place(docker: Docker) -> Path:
+    return Path(json.loads(docker.ok("info", "-f", "{{json .CDISpecDirs}}"))[0])
+
+
+def test_a_node_appears_and_may_be_read(docker: Docker) -> None:
+    read = "head -c 3 /dev/thing | od -An -tx1; env"
+    said = docker.ok("run", "--rm", "--device", "vendor.com/thing=zero", "busybox", "sh", "-c", read)
+    assert "00 00 00" in said and "COMMON=1" in said and "CHOSEN" not in said
+
+
+def test_several_devices_of_several_files(docker: Docker) -> None:
+    flags = [word for name in ("thing=all", "file=given") for word in ("--device", f"vendor.com/{name}")]
+    said = docker.ok("run", "--rm", *flags, "busybox", "sh", "-c", "cat /given; echo $CHOSEN")
+    assert said.split() == ["given", "all"]
+    state = json.loads((place(docker) / "told").read_text())
+    assert state["id"] and state["pid"]
+
+
+def test_an_unknown_device_is_refused(docker: Docker) -> None:
+    told = docker.fails("run", "--rm", "--device", "vendor.com/thing=none", "busybox", "true")
+    assert "CDI device injection failed: unresolvable CDI devices vendor.com/thing=none" in told
+
+
+def test_without_the_feature_there_is_no_driver(docker: Docker, engine: Engine) -> None:
+    engine.restart("--feature", "cdi=false")
+    told = docker.fails("run", "--rm", "--device", "vendor.com/thing=zero", "busybox", "true")
+    assert 'could not select device driver "cdi" with capabilities: []' in told
+    assert docker.ok("info", "-f", "{{json .CDISpecDirs}}") == "[]"
+    engine.restart()
