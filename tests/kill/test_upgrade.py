@@ -48,7 +48,7 @@ def install(home: Path, version: str) -> Path:
         path = home / "bin" / program
         path.write_text(STARTER.format(python=sys.executable, home=str(home), service=service))
         path.chmod(0o755)
-    for file in ("services/dockerd/config.py", "services/containerd/config.py"):
+    for file in ("services/dockerd/release.py", "services/containerd/config.py"):
         lines = (home / file).read_text().splitlines(keepends=True)
         changed = [f'VERSION: Final = "{version}"\n' if line.startswith("VERSION: ") else line for line in lines]
         assert changed != lines
