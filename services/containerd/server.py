@@ -142,7 +142,7 @@ async def serve(config: Config) -> AsyncIterator[Core]:
         core = Core(config, db)
         core.open()
         for snapshotter in core.snapshotters.values():
-            stack.push_async_callback(snapshotter.close)
+            stack.push_async_callback(snapshotter.shut)
         # 3. Tasks: the zygote, and the shims that outlived us.
         stack.push_async_callback(core.tasks.stop)
         await core.tasks.start()

@@ -64,7 +64,7 @@ async def info(engine: Engine, asked: Version) -> dict[str, Any]:
         "RuncCommit": _commit(runc),
         "InitCommit": _commit(tini),
         "SecurityOptions": list(_security(config, facts())),
-        "Warnings": list(_warnings(config, facts())) or None,
+        "Warnings": [*_warnings(config, facts()), *_loop_files(rows)] or None,
     }
     return document | (_recent(config) if asked >= (1, 44) else _old())
 
@@ -206,6 +206,15 @@ def _security(config: Config, kernel: Facts) -> Iterator[str]:
         yield "name=userns"
     if config.no_new_privileges:
         yield "name=no-new-privileges"
+
+
+def _loop_files(rows: list[list[str]] | None) -> Iterator[str]:
+    """Docker's advice against devicemapper's default."""
+    if any(key == "Data loop file" for key, _ in rows or ()):
+        yield (
+            "WARNING: devicemapper: usage of loopback devices is strongly discouraged for production use.\n"
+            "         Use `--storage-opt dm.thinpooldev` to specify a custom block storage device."
+        )
 
 
 def _warnings(config: Config, kernel: Facts) -> Iterator[str]:

@@ -12,6 +12,7 @@ from protos import errdefs
 from services.containerd.snapshots import options
 from services.containerd.snapshots.aufs import Aufs
 from services.containerd.snapshots.btrfs import Btrfs
+from services.containerd.snapshots.devicemapper.driver import DeviceMapper
 from services.containerd.snapshots.driver import Driver
 from services.containerd.snapshots.native import Native
 from services.containerd.snapshots.overlay import Overlay
@@ -19,7 +20,7 @@ from services.containerd.snapshots.single import Single
 
 log = logging.getLogger("snapshots")
 
-DRIVERS: Final[tuple[type[Driver], ...]] = (Overlay, Btrfs, Native, Aufs, Single)
+DRIVERS: Final[tuple[type[Driver], ...]] = (Overlay, Btrfs, Native, Aufs, Single, DeviceMapper)
 _UNASKED: Final = (Overlay, Btrfs, Native)
 """What may be chosen where nothing was, the best first: the others live on for the data roots that have them."""
 _FAILED: Final = "error initializing graphdriver: "

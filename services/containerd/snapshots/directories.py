@@ -37,8 +37,8 @@ class Directories:
             return
 
     def sweep(self, remove: Callable[[Path], object] = shutil.rmtree) -> None:
-        for entry in os.scandir(self._trash):
-            remove(Path(entry.path))
+        for place in list(self._trash.iterdir()):
+            remove(place)
 
 
 def disk_usage(root: Path, ignored: Callable[[str], bool] = lambda name: False) -> tuple[int, int]:

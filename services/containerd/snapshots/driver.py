@@ -65,6 +65,10 @@ class Driver(Protocol):
     def sweep(self) -> None:
         """Delete what was discarded. Blocks."""
 
+    def close(self) -> None:
+        """Give back what no mount needs; a crash does without."""
+        return
+
     def labels(self, number: int) -> dict[str, str]:
         """What to say of a snapshot beside its own labels: where it lies, in containerd's spelling."""
         return {}

@@ -172,6 +172,11 @@ class Snapshotter:
     async def close(self) -> None:
         await asyncio.gather(*self._sweeps)
 
+    async def shut(self) -> None:
+        """At the end of the process: what is mounted stays so."""
+        await self.close()
+        await threads.run(self.driver.close)
+
 
 def _size(labels: dict[str, str]) -> int:
     text = labels.get(wire.SIZE, "0")

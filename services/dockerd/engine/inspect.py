@@ -104,6 +104,8 @@ def _graph(container: Container) -> dict[str, Any]:
     data: dict[str, str] = {"ID": container.id}
     names = {"upperdir": "UpperDir", "workdir": "WorkDir", "lowerdir": "LowerDir"}
     for mount in container.rootfs:
+        if container.driver == "devmapper":
+            data = {"DeviceName": mount.source.rpartition("/")[2], "ID": container.id}
         for option in mount.options:
             key, _, value = option.partition("=")
             if key in names:
