@@ -10,7 +10,8 @@ from pathlib import Path
 
 ALLOWED = {
     "dockerd": {"aiohttp", "fastapi", "google", "grpc", "h11", "httptools", "isal", "orjson", "prometheus_client",
-                "pydantic", "pydantic_core", "pyroute2", "starlette", "uvicorn", "yaml", "yarl", "zstandard"},
+                "pydantic", "pydantic_core", "pyroute2", "starlette", "uvicorn", "wsproto", "yaml", "yarl",
+                "zstandard"},
     "containerd": {"google", "grpc", "grpc_health", "grpc_reflection", "isal", "zstandard"},
     # Of grpc_* the messages alone.
     "shim": {"google", "grpc_health", "grpc_reflection", "h2", "hpack", "hyperframe", "msgpack"},

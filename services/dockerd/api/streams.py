@@ -4,25 +4,29 @@ import time
 
 from fastapi import APIRouter, Request, Response
 
-from protos.errdefs import InvalidArgument, Unimplemented
+from protos.errdefs import InvalidArgument
 from services.dockerd.container import stamp
 from services.dockerd.engine import attach, logs
 from services.dockerd.logger.query import Query
 from services.dockerd.web.context import engine_of, version_of
-from services.dockerd.web.hijack import MULTIPLEXED, RAW, hijack
+from services.dockerd.web.hijack import MULTIPLEXED, RAW, Gone, hijack, upgrade_to_websocket
 from services.dockerd.web.query import flag
 from services.dockerd.web.reply import Stream
 
 router = APIRouter()
 
 
+def _wish(request: Request, *, framed: bool) -> attach.Wish:
+    return attach.Wish(
+        stdin=flag(request, "stdin"), stdout=flag(request, "stdout"), stderr=flag(request, "stderr"),
+        logs=flag(request, "logs"), stream=flag(request, "stream"),
+        keys=attach.detach_keys(request.query_params.get("detachKeys")), framed=framed)
+
+
 @router.post("/containers/{reference}/attach")
 async def attach_container(request: Request, reference: str) -> Response:
     engine = engine_of(request)
-    wish = attach.Wish(
-        stdin=flag(request, "stdin"), stdout=flag(request, "stdout"), stderr=flag(request, "stderr"),
-        logs=flag(request, "logs"), stream=flag(request, "stream"),
-        keys=attach.detach_keys(request.query_params.get("detachKeys")))
+    wish = _wish(request, framed=True)
     container = attach.check(engine, reference)
     await request.body()
     client = await hijack(request, tty=container.config.Tty)
@@ -31,8 +35,13 @@ async def attach_container(request: Request, reference: str) -> Response:
 
 
 @router.get("/containers/{reference}/attach/ws")
-async def attach_websocket(reference: str) -> Response:
-    raise Unimplemented(f"attaching to {reference} by websocket is not implemented: use POST /containers/{{id}}/attach")
+async def attach_websocket(request: Request, reference: str) -> Response:
+    engine = engine_of(request)
+    wish = _wish(request, framed=False)
+    container = attach.check(engine, reference)
+    client = await upgrade_to_websocket(request)
+    await attach.attach(engine, container, client, wish)
+    return Gone()
 
 
 @router.get("/containers/{reference}/logs")

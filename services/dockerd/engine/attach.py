@@ -42,6 +42,8 @@ class Wish:
     logs: bool = False
     stream: bool = False
     keys: bytes = DEFAULT_KEYS
+    framed: bool = True
+    """Without a tty, stdout and stderr are told apart by stdcopy's records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ async def hand_over(engine: Engine, container: Container, waiting: Pending) -> N
     wish = waiting.wish
     request = streams_pb2.Attach(
         stdin=wish.stdin and container.config.OpenStdin, stdout=wish.stdout, stderr=wish.stderr, logs=wish.logs,
-        stream=wish.stream, multiplexed=not container.config.Tty,
+        stream=wish.stream, multiplexed=wish.framed and not container.config.Tty,
         detach_keys=wish.keys if container.config.Tty else b"", unread=waiting.client.unread)
     try:
         connection = await streams.attach(engine, container.id, request, waiting.client.detach())

@@ -157,9 +157,9 @@ class _Case:
             self._document["ResponseBody"] = _base64(body)
         await self._ask(RESPONSE, self._document)
 
-    async def _take(self, upgrade: bool, media_type: str) -> Any:
+    async def _take(self, upgrade: bool, media_type: str, accept: str = "") -> Any:
         await self._ask_back(101 if upgrade else 200, [(b"content-type", media_type.encode())], b"")
-        return await self._hijack(upgrade, media_type)
+        return await self._hijack(upgrade, media_type, accept)
 
     async def _refuse(self, error: EngineError) -> None:
         self._refused = True

@@ -178,10 +178,14 @@ class Exchange:
         self.changed.set()
         self.connection.finished(self)
 
-    async def hijack(self, upgrade: bool, media_type: str) -> "Raw":
-        """Flush the upgrade's head and give the connection away; ConnectionError where it is lost."""
+    async def hijack(self, upgrade: bool, media_type: str, accept: str = "") -> "Raw":
+        """Flush the upgrade's head and give the connection away; ConnectionError where it is lost.
+
+        With `accept` it becomes a websocket.
+        """
         if self.started:
             raise RuntimeError("a reply was started already")
         self.started = self.complete = self.taken = True
-        head = heads.upgraded(upgrade, media_type, self.connection.always)
+        always = self.connection.always
+        head = heads.websocket(accept, always) if accept else heads.upgraded(upgrade, media_type, always)
         return await self.connection.give(head, b"".join(self.pieces))

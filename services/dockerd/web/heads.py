@@ -48,6 +48,12 @@ def upgraded(upgrade: bool, media_type: str, always: bytes) -> bytes:
     return start.encode() + always + b"\r\n"
 
 
+def websocket(accept: str, always: bytes) -> bytes:
+    """The head after which a connection is a websocket."""
+    start = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return start + line(b"sec-websocket-accept", accept.encode()) + always + b"\r\n"
+
+
 def refused(status: int, text: str) -> bytes:
     """The whole reply to what is not HTTP; the connection ends with it."""
     start = status_line(status)

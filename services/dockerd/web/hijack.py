@@ -4,13 +4,16 @@ After the 101 (or bare 200) reply the connection belongs to whoever calls `detac
 """
 
 import socket
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.dockerd.web.context import version_of
+
+if TYPE_CHECKING:
+    from services.dockerd.web.websocket import WebSocket
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
@@ -51,6 +54,15 @@ class Hijacked:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+
+async def upgrade_to_websocket(request: Request) -> "WebSocket":
+    """Answer 101 and make a websocket of the connection; InvalidArgument where the client asked for none."""
+    from services.dockerd.web import websocket  # few ask for it
+
+    accept = websocket.accept(request.headers)
+    take = request.scope["extensions"]["hijack"]
+    return websocket.WebSocket(await take(True, RAW, accept), binary=version_of(request) >= (1, 28))
 
 
 async def hijack(request: Request, *, tty: bool) -> Hijacked:

@@ -3,13 +3,17 @@
 import asyncio
 import os
 import socket
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 LINGER: Final = 5.0
 """Seconds a client has to notice that its stream has ended."""
 
 _copies: set[asyncio.Task[None]] = set()
 """Strong references: the loop itself keeps none."""
+
+
+Join = Callable[[asyncio.Transport, socket.socket, bool], Coroutine[Any, Any, None]]
 
 
 class Raw:
@@ -24,15 +28,22 @@ class Raw:
     def detach(self) -> socket.socket:
         """The client's socket, our transport closed without `shutdown`; over TLS a pair's end that is copied to it."""
         if self._transport.get_extra_info("sslcontext"):
-            near, far = socket.socketpair()
-            task = asyncio.get_running_loop().create_task(_join(self._transport, near, self.eof))
-            _copies.add(task)
-            task.add_done_callback(_copies.discard)
-            return far
+            return self.copied(_join)
         held: socket.socket = self._transport.get_extra_info("socket")
         mine = socket.socket(fileno=os.dup(held.fileno()))
         self._transport.abort()
         return mine
+
+    def copied(self, join: Join) -> socket.socket:
+        """A pair's end; `join` copies between its other end and the client."""
+        near, far = socket.socketpair()
+        task = asyncio.get_running_loop().create_task(join(self._transport, near, self.eof))
+        _copies.add(task)
+        task.add_done_callback(_copies.discard)
+        return far
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def close(self) -> None:
         self._transport.close()

@@ -165,14 +165,17 @@ class Client:
             self.finish(streams_pb2.DETACHED)
 
     def _client_ended_input(self) -> None:
+        self._end_input()
+        if not self._host.input_ends_with_client or self._host.input is None:
+            self.finish(streams_pb2.CLIENT_GONE)
+
+    def _end_input(self) -> None:
         self._input_ended = True
         self._stop_reading()
         if self._host.input is not None:
             self._host.input.write(self._keys.rest())
-        if self._host.input_ends_with_client and self._host.input is not None:
-            self._host.input.end()
-        else:
-            self.finish(streams_pb2.CLIENT_GONE)
+            if self._host.input_ends_with_client:
+                self._host.input.end()
 
     # the end
 
@@ -182,7 +185,12 @@ class Client:
         self._close()
 
     def _broken(self) -> None:
-        """The client is gone for good."""
+        """The client is gone for good; what it has sent before counts."""
+        if self._attach.stdin and self._attach.stream and not self._input_ended and self._reason is None:
+            with suppress(OSError):
+                while data := self._socket.recv(_CHUNK, socket.MSG_DONTWAIT):
+                    self._typed(data)
+            self._end_input()
         self._leave(streams_pb2.CLIENT_GONE)
         self._close()
 

@@ -146,6 +146,24 @@ def test_stdin_reaches_the_process_unread_bytes_first(scene: Scene, run: Run) ->
     run(story())
 
 
+def test_what_a_vanished_client_typed_counts_and_ends_the_input(scene: Scene, run: Run) -> None:
+    async def story() -> None:
+        scene.begin(open_stdin=True, stdin_once=True)
+        client = await scene.attach(stdin=True)
+        client.socket.send(b"last words")
+        client.socket.close()
+        got = b""
+        while True:
+            await readable(scene.loop, scene.process.stdin)
+            piece = os.read(scene.process.stdin, 100)
+            if not piece:
+                break
+            got += piece
+        assert got == b"last words"
+
+    run(story())
+
+
 def test_client_that_ends_leaves_where_stdin_stays(scene: Scene, run: Run) -> None:
     async def story() -> None:
         scene.begin(open_stdin=True)
