@@ -19,11 +19,13 @@ from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.dockerd import beneath, linux
 from services.dockerd.beneath import closing
+from services.dockerd.oci.facts import facts
 from services.dockerd.volumes.mountpoint import MountPoint
 
 _HARMLESS: Final = linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NOEXEC
 _OLD_KERNEL: Final = (errno.EINVAL, errno.ENOSYS, errno.E2BIG)
 """What fsconfig says where it cannot take layers one by one (before 6.7)."""
+_LAYERS_ONE_BY_ONE: Final = (6, 7)
 _CLONE: Final = linux.OPEN_TREE_CLONE | linux.AT_RECURSIVE
 _BASE: Final = "/sys"
 """Where the short-lived namespace puts the root: any directory that always exists."""
@@ -148,6 +150,8 @@ def _new_filesystem(mount: Mount) -> int:
         for option in mount.options:
             key, assigned, value = option.partition("=")
             if key == "lowerdir":
+                if facts().kernel < _LAYERS_ONE_BY_ONE:  # asked in vain, it would write a line into its log
+                    raise _TooOld
                 for layer in _layers(value):
                     linux.fsconfig(fs, linux.FSCONFIG_SET_STRING, "lowerdir+", layer)
             elif assigned:

@@ -4,12 +4,14 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from protos import errdefs
 from services.containerd.diff.mounted import mounted
+from services.containerd.snapshots.devicemapper import records
 from services.containerd.snapshots.devicemapper.driver import DeviceMapper
 from services.containerd.snapshots.devicemapper.mapper import ready
 from tests.contract.snapshots import Fixture, SnapshotterSuite
@@ -42,6 +44,12 @@ def loop_device(file: Path, size: int) -> Iterator[str]:
     device = said("losetup", "-f", "--show", str(file))
     yield device
     said("losetup", "-d", device)
+
+
+def megabytes(driver: DeviceMapper, number: int) -> int:
+    with mounted(driver.mounts(number, [], writable=True), driver.root / "mounts") as root:
+        facts = os.statvfs(root)
+        return facts.f_blocks * facts.f_frsize >> 20
 
 
 class _Suite(SnapshotterSuite):
@@ -101,9 +109,22 @@ def test_base_grows(tmp_path: Path) -> None:
     larger = DeviceMapper(tmp_path / "driver", {**EXT4, "dm.basesize": "256m"})
     larger.open(set())
     larger.make(1, [], writable=True)
-    with mounted(larger.mounts(1, [], writable=True), tmp_path / "driver/mounts") as root:
-        assert os.statvfs(root).f_blocks * os.statvfs(root).f_frsize > 200 << 20
+    assert megabytes(larger, 1) > 200
     larger.close()
+
+
+def test_growth_cut_short_goes_on(tmp_path: Path) -> None:
+    driver = DeviceMapper(tmp_path / "driver", EXT4)
+    driver.open(set())
+    driver.close()
+    found = records.read_pool(driver.root)
+    assert found
+    records.write_pool(driver.root, replace(found, base=replace(found.base, size=256 << 20), growing=True))
+    again = DeviceMapper(tmp_path / "driver")
+    again.open(set())
+    again.make(1, [], writable=True)
+    assert megabytes(again, 1) > 200
+    again.close()
 
 
 OPTIONS = [word for key, value in EXT4.items() for word in ("--storage-opt", f"{key}={value}")]

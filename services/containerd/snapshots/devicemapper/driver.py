@@ -167,12 +167,14 @@ class DeviceMapper(Numbered):
     def _grow_base(self) -> None:
         """`dm.basesize` may grow: what is made from then on is larger."""
         wanted, base = self._settings.base_size, self._record.base
-        if not self._settings.base_size_given or wanted == base.size:
-            return
-        if wanted < base.size:
+        if self._settings.base_size_given and wanted < base.size:
             raise errdefs.InvalidArgument(f"devmapper: Base device size cannot be smaller than {human(base.size)}")
-        self._grow("base", replace(base, size=wanted))
-        self._keep(replace(self._record, base=replace(base, size=wanted)))
+        if self._settings.base_size_given and wanted > base.size:
+            base = replace(base, size=wanted)
+            self._keep(replace(self._record, base=base, growing=True))
+        if self._record.growing:
+            self._grow("base", base)
+            self._keep(replace(self._record, growing=False))
 
     def close(self) -> None:
         """Give devices back that nobody has mounted, and then the pool."""

@@ -40,6 +40,8 @@ class PoolRecord:
     """An empty file system, of which all snapshots without a parent are snapshots."""
     uuid: str = ""
     """Of the base's file system; empty until that is made."""
+    growing: bool = False
+    """Whether the base's device is larger than its file system, which is to follow."""
 
 
 def write(directory: Path, device: Device) -> None:
