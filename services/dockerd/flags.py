@@ -5,6 +5,7 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -199,6 +200,17 @@ def address(text: str) -> str:
         raise ValueError(f"{text} is not an ip address") from None
 
 
+def domain(text: str) -> str:
+    """A search domain; `.` is none at all."""
+    text = text.strip()
+    if text != "." and not (_DOMAIN.fullmatch(text) and any(map(str.isalpha, text)) and len(text) < 255):
+        raise ValueError(f"{text} is not a valid domain")
+    return text
+
+
+_DOMAIN: Final = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.|$))+", re.ASCII)
+
+
 def mirror(text: str) -> str:
     """A registry mirror's URL, ending in a slash."""
     scheme, colon, rest = text.partition("://")
@@ -239,9 +251,12 @@ def pool(text: str) -> tuple[str, int]:
             raise ValueError(f"invalid field '{field}' must be a key=value pair")
         fields[key.strip().lower()] = value.strip()
     try:
-        return str(ipaddress.ip_network(fields["base"], strict=False)), int(fields["size"])
+        base, size = ipaddress.ip_network(fields["base"], strict=False), int(fields["size"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"invalid address pool {text}: {error}") from None
+    if not base.prefixlen <= size <= base.max_prefixlen:
+        raise ValueError(f"invalid pools size: {size}")
+    return str(base), size
 
 
 def network_opt(text: str) -> tuple[str, dict[str, str]]:

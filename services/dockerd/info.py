@@ -22,6 +22,7 @@ from services.dockerd.metrics import meter
 from services.dockerd.network.drivers.bridge import filters
 from services.dockerd.network.forwarding import forwards
 from services.dockerd.oci.facts import Facts, facts
+from services.dockerd.oci.limits import usual_cgroupns
 from services.dockerd.registry import mirrors
 from services.dockerd.release import VERSION, Version
 from services.dockerd.remote import drivers
@@ -200,7 +201,7 @@ def _security(config: Config, kernel: Facts) -> Iterator[str]:
         yield "name=apparmor"
     if kernel.seccomp:
         yield f"name=seccomp,profile={config.seccomp_profile or 'builtin'}"
-    if config.default_cgroupns_mode == "private" or (not config.default_cgroupns_mode and kernel.cgroup_version == 2):
+    if usual_cgroupns(config.default_cgroupns_mode, kernel) == "private":
         yield "name=cgroupns"
     if config.owners:
         yield "name=userns"

@@ -39,7 +39,7 @@ def parse(argv: list[str]) -> Invocation:
     if asked["version"] or asked["help"]:
         return Invocation(Config(), version=asked["version"], help=asked["help"])
     path = given.pop("config-file", None)
-    found = _Found(given, path or DEFAULT_FILE, required=path is not None)
+    found = _Found(given, DEFAULT_FILE if path is None else path, required=path is not None)
     config = found.config()
     return Invocation(config, validate=asked["validate"], notes=tuple(found.notes))
 
@@ -49,9 +49,12 @@ class _Found:
 
     def __init__(self, given: dict[str, Any], path: str, *, required: bool) -> None:
         self.path = path
+        """"" where there is no file."""
         self.notes: list[str] = []
         try:
-            self.entries = file.read(_content(path, required))
+            content = _content(path, required) if path else None
+            self.path = "" if content is None else path
+            self.entries = file.read(content or b"")
             self.given = self._current(given, 'cannot specify both "--{}" and "--{}" option', "Flag --{}")
             keyed = 'cannot specify both "{}" and "{}" config file options'
             self.entries = self._current(self.entries, keyed, 'The "{}" key of the configuration file')
@@ -71,12 +74,13 @@ class _Found:
         try:
             rules.check(made)
         except InvalidArgument as error:
-            what = "merged configuration validation from file and command line flags failed"
-            raise self._bad(f"{what}: {error}") from error
+            merged = "merged configuration validation from file and command line flags failed: "
+            raise self._bad(f"{merged if self.path else ''}{error}") from error
         return made
 
     def _bad(self, problem: str) -> InvalidArgument:
-        return InvalidArgument(f"unable to configure the Docker daemon with file {self.path}: {problem}")
+        where = f"unable to configure the Docker daemon with file {self.path}: "
+        return InvalidArgument(f"{where if self.path else ''}{problem}")
 
     def _current(self, found: dict[str, Any], both: str, what: str) -> dict[str, Any]:
         """`found` by flag or key, with old names replaced."""
@@ -108,13 +112,13 @@ class _Found:
         return chosen
 
 
-def _content(path: str, required: bool) -> bytes:
+def _content(path: str, required: bool) -> bytes | None:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
         if required:
             raise InvalidArgument(f"open {path}: no such file or directory") from None
-        return b""
+        return None
     except OSError as error:
         verb = "read" if isinstance(error, IsADirectoryError) else "open"
         raise InvalidArgument(f"{verb} {path}: {(error.strerror or '').lower()}") from error
@@ -154,7 +158,7 @@ def _frozen(option: Option, value: Any) -> Any:
     if option.field in _ZERO_IS_DEFAULT and value == 0:
         return getattr(Config(), option.field)
     if option.field == "log_level":
-        return value.lower()
+        return "warn" if value.lower() == "warning" else value.lower()
     return tuple(value) if isinstance(value, list) else value
 
 

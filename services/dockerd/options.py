@@ -137,7 +137,7 @@ OPTIONS: Final = (
     _moot("disable-legacy-registry", "has no effect: Docker has removed it, v1 registries are never spoken to", _bool),
     _list("dns", "DNS server to use", flags.address, key="dns"),
     _list("dns-opt", "DNS options to use"),
-    _list("dns-search", "DNS search domains to use", key="dns-search"),
+    _list("dns-search", "DNS search domains to use", flags.domain, key="dns-search"),
     _gone("exec-driver", "has been removed: use --add-runtime and --default-runtime", _text, "native", short="e"),
     _list("exec-opt", "Runtime execution options", flags.exec_opt),
     _one("exec-root", "Root directory for execution state files (default /var/run/docker)"),

@@ -231,6 +231,8 @@ def test_the_sample_file_is_taken(fresh: Fresh) -> None:
         (["--default-ulimit", "bogus=1"], "invalid ulimit type: bogus"),
         (["--default-shm-size", "x"], "invalid size: 'x'"),
         (["--label", "x"], "bad attribute format: x"),
+        (["--dns-search", "a_b"], "a_b is not a valid domain"),
+        (["--default-address-pool", "base=10.0.0.0/8,size=4"], "invalid pools size: 4"),
         (["--label", "a=1", "--label", "a=2"], "conflict labels"),
         (["--registry-mirror", "ftp://x"], 'unsupported scheme "ftp" in "ftp://x"'),
         (["--insecure-registry", "-x"], "invalid index name (-x). Cannot begin or end with a hyphen"),

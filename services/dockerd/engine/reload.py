@@ -18,6 +18,8 @@ from services.dockerd import flags, requirements, rules
 from services.dockerd.config import Config
 from services.dockerd.engine.engine import Engine
 from services.dockerd.info import engine_id
+from services.dockerd.oci.facts import facts
+from services.dockerd.oci.limits import usual_cgroupns
 from services.dockerd.options import OPTIONS
 
 log = logging.getLogger("reload")
@@ -72,7 +74,7 @@ def describe(config: Config) -> dict[str, str]:
         "cluster-store": config.cluster_store,
         "cluster-store-opts": orjson.dumps(dict(config.cluster_store_opts)).decode(),
         "debug": flags.show(config.debug),
-        "default-cgroupns-mode": config.default_cgroupns_mode,
+        "default-cgroupns-mode": usual_cgroupns(config.default_cgroupns_mode, facts()),
         "default-ipc-mode": config.default_ipc_mode,
         "default-runtime": config.default_runtime,
         "default-shm-size": str(config.default_shm_size),

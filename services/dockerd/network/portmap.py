@@ -142,11 +142,15 @@ def listen(binding: Binding, listening: bool = True) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if kind == socket.SOCK_STREAM and listening:
+        if kind == socket.SOCK_STREAM:
+            # Connections that have just ended are no hindrance.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((binding.host_ip, binding.host_port))
         if kind == socket.SOCK_STREAM and listening:
             listener.listen(BACKLOG)
+        elif kind == socket.SOCK_STREAM:
+            # A port that is bound with it and not listened on would be anybody's.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError:
         listener.close()
         raise

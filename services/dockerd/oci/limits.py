@@ -24,13 +24,17 @@ def adapt(host: HostConfig, *, shm_size: int, cgroupns_mode: str, ipc_mode: str 
     host.ShmSize = host.ShmSize or shm_size
     host.IpcMode = host.IpcMode or ipc_mode
     if not host.CgroupnsMode:
-        v2 = facts().cgroup_version == 2
-        default = cgroupns_mode or ("private" if v2 else "host")
-        host.CgroupnsMode = "host" if host.Privileged and not v2 else default
+        v1 = facts().cgroup_version == 1
+        host.CgroupnsMode = "host" if host.Privileged and v1 else usual_cgroupns(cgroupns_mode, facts())
     if host.OomKillDisable is None:
         host.OomKillDisable = False
     if host.PidsLimit is not None and host.PidsLimit <= 0:
         host.PidsLimit = None  # whatever asks for none; an update says so with 0
+
+
+def usual_cgroupns(asked: str, kernel: Facts) -> str:
+    """--default-cgroupns-mode, and what stands for none."""
+    return asked or ("private" if kernel.cgroup_version == 2 else "host")
 
 
 def verify(resources: Resources, *, update: bool = False, kernel: Facts | None = None) -> list[str]:

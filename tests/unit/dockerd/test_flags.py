@@ -71,6 +71,12 @@ def test_sizes_have_units(text: str, bytes_: int) -> None:
         (flags.fwmark, "one", "invalid firewall mark 'one': want MARK or MARK/MASK, of 32 bits each"),
         (flags.fwmark, "0x1ffffffff", "invalid firewall mark '0x1ffffffff': out of range"),
         (flags.pool, "xx", "invalid field 'xx' must be a key=value pair"),
+        (flags.pool, "base=10.0.0.0/8,size=4", "invalid pools size: 4"),
+        (flags.pool, "base=10.0.0.0/8,size=33", "invalid pools size: 33"),
+        (flags.domain, "-", "- is not a valid domain"),
+        (flags.domain, "a_b.c", "a_b.c is not a valid domain"),
+        (flags.domain, "1.2", "1.2 is not a valid domain"),
+        (flags.domain, "a..b", "a..b is not a valid domain"),
     ],
 )
 def test_bad_values_are_named(read: object, text: str, problem: str) -> None:
@@ -85,6 +91,7 @@ def test_good_values_are_read() -> None:
     assert flags.network_opt("bridge=a=b=c") == ("bridge", {"a": "b=c"})
     assert [flags.fwmark(text) for text in ("1", "0x10/0xff", "2/0xffffffff")] == ["0x1", "0x10/0xff", "0x2"]
     assert flags.pool("base=10.0.0.0/8,size=24") == ("10.0.0.0/8", 24)
+    assert [flags.domain(text) for text in (".", "a-1.example.", " b ")] == [".", "a-1.example.", "b"]
     assert flags.mirror("https://mirror.example") == "https://mirror.example/"
     assert flags.runtime("crun=/usr/bin/crun") == ("crun", {"path": "/usr/bin/crun"})
 

@@ -91,6 +91,20 @@ def test_missing_file_is_an_error_only_when_asked_for(tmp_path: Path) -> None:
         invocation.parse(["--config-file", "/nope.json"])
 
 
+def test_without_a_file_none_is_blamed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        invocation.parse(["--config-file", "", "--default-runtime", "no"])
+    assert str(refused.value) == "specified default runtime 'no' does not exist"
+    told = refusal(tmp_path, {"default-runtime": "no"})
+    merged = "merged configuration validation from file and command line flags failed: "
+    assert told == f"{BAD_FILE}{merged}specified default runtime 'no' does not exist"
+
+
+@pytest.mark.parametrize("word", ["warning", "WARN"])
+def test_levels_have_the_spellings_of_dockers(tmp_path: Path, word: str) -> None:
+    assert parse(tmp_path, {}, "-l", word).log_level == parse(tmp_path, {"log-level": word}).log_level == "warn"
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -44,6 +44,7 @@ BESIDE = {"cluster-advertise": ("--cluster-store", "etcd://h:1")}
 KINDS: dict[Callable[[str], Any], tuple[str, Any]] = {
     flags.boolean: ("true", True), flags.integer: ("7", 7), flags.address: ("10.9.8.7", "10.9.8.7"),
     flags.size: ("3m", "3m"), flags.pair: ("a=b", {"a": "b"}), flags.feature: ("cdi=false", {"cdi": False}),
+    flags.domain: ("a.b", "a.b"),
     flags.label: ("a=b", "a=b"), flags.mirror: ("https://m/", "https://m/"), flags.registry: ("reg:5000", "reg:5000"),
     flags.exec_opt: ("native.cgroupdriver=cgroupfs", "native.cgroupdriver=cgroupfs"),
 }

@@ -45,6 +45,7 @@ def test_live_options_are_swapped_as_a_whole(bare: Bare) -> None:
     assert bare.config == replace(before, labels=("b=2",), debug=True, shutdown_timeout=3), "icc takes a restart"
     ((kind, action, attributes),) = bare.events.told
     assert (kind, action, attributes["labels"], attributes["debug"]) == ("daemon", "reload", '["b=2"]', "true")
+    assert attributes["default-cgroupns-mode"] in ("private", "host"), "what the machine's own is"
 
 
 def test_what_cannot_be_changes_nothing(bare: Bare) -> None:

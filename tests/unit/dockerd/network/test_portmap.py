@@ -82,4 +82,18 @@ def test_without_a_proxy_nobody_listens() -> None:
     published = portmap.publish([wish(range(port, port + 1))], ["172.17.0.2"], "web")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("127.0.0.1", port))
     portmap.close(published)
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_connections_that_have_ended_are_no_hindrance(listening: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()
+            assert client.recv(1) == b"", "the server's side waits now"
+    portmap = PortMap(listening=listening)
+    portmap.close(portmap.publish([wish(range(port, port + 1))], ["172.17.0.2"], "web"))
