@@ -1,7 +1,11 @@
-"""Devices of the Container Device Interface, described in JSON and in YAML: `--device vendor.com/class=name`."""
+"""Devices of the Container Device Interface, described in JSON and in YAML: `--device vendor.com/class=name`.
+
+And GPUs by nvidia's hook, `--gpus`.
+"""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         engine.stop()
 
 
+NVIDIA = """#!/bin/sh
+echo "$@" $GIVEN >"$(dirname "$0")/called"
+"""
+
+
 @pytest.fixture
 def docker(engine: Engine) -> Iterator[Docker]:
     yield engine.docker
@@ -87,3 +96,17 @@ def test_without_the_feature_there_is_no_driver(docker: Docker, engine: Engine) 
     assert 'could not select device driver "cdi" with capabilities: []' in told
     assert docker.ok("info", "-f", "{{json .CDISpecDirs}}") == "[]"
     engine.restart()
+
+
+def test_gpus_are_nvidias_hooks(fresh: Callable[..., Engine], tmp_path: Path) -> None:
+    hook = tmp_path / "nvidia-container-runtime-hook"
+    hook.write_text(NVIDIA)
+    hook.chmod(0o755)
+    engine = fresh(env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GIVEN": "environment"})
+    flag = '"device=GPU-1,GPU-2","capabilities=compute,utility"'
+    said = engine.docker.ok("run", "--rm", "--gpus", flag, "busybox", "env").splitlines()
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2" in said and "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in said
+    assert (tmp_path / "called").read_text() == "prestart environment\n"
+    assert "NVIDIA_VISIBLE_DEVICES=all" in engine.docker.ok("run", "--rm", "--gpus", "all", "busybox", "env")
+    told = engine.docker.fails("run", "--rm", "--gpus", "capabilities=tpu", "busybox", "true")
+    assert 'could not select device driver "" with capabilities: [[' in told  # in any order

@@ -15,7 +15,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine import links, runtimes, shm, tasks
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.sandbox import Sandbox
-from services.dockerd.oci import apparmor, cdi, devices, features, spec
+from services.dockerd.oci import apparmor, cdi, devices, features, nvidia, spec
 from services.dockerd.oci import user as users
 from services.dockerd.oci.user import User
 from services.dockerd.schema.container import HostConfig
@@ -30,10 +30,16 @@ async def build(
     if any(not point.rw and point.type != "tmpfs" for point in points):
         given = await _deeply_readonly(engine, container, given)
     document = spec.build(given)
-    if names := devices.requested(container.host):
-        document = await asyncio.to_thread(cdi.inject, document, names, engine.config.cdi)
+    if container.host.DeviceRequests:
+        document = await asyncio.to_thread(_with_devices, engine, container.host, document)
     await apparmor.ensure(document["process"].get("apparmorProfile", ""))
     return orjson.dumps(document)
+
+
+def _with_devices(engine: Engine, host: HostConfig, document: spec.Document) -> spec.Document:
+    if names := devices.requested(host):
+        document = cdi.inject(document, names, engine.config.cdi)
+    return nvidia.inject(document, host)
 
 
 async def _deeply_readonly(engine: Engine, container: Container, given: spec.SpecInput) -> spec.SpecInput:

@@ -4,7 +4,7 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd import cgroups
-from services.dockerd.oci import capabilities, cdi, devices, limits, seccomp, security
+from services.dockerd.oci import capabilities, cdi, devices, limits, nvidia, seccomp, security
 from services.dockerd.oci.facts import facts
 from services.dockerd.schema.container import ContainerConfig, HostConfig
 
@@ -80,9 +80,12 @@ def _names(host: HostConfig) -> None:
 
 
 def _requests(host: HostConfig, described: bool) -> None:
-    """Of device drivers there is none but CDI, if its descriptions are to be read."""
+    """Device drivers are CDI, if its descriptions are to be read, and nvidia's, where its hook is."""
     for request in host.DeviceRequests or ():
         if request.Driver == cdi.DRIVER and described:
+            continue
+        if nvidia.serves(request):
+            nvidia.check(request)
             continue
         kinds = " ".join(f"[{' '.join(kind)}]" for kind in request.Capabilities or ())
         raise errdefs.InvalidArgument(

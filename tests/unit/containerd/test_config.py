@@ -28,3 +28,11 @@ def test_closed_ready_descriptor_is_refused() -> None:
     os.close(writing)
     with pytest.raises(errdefs.InvalidArgument, match="ready-fd"):
         config.parse(["--ready-fd", str(writing)])
+
+
+def test_owners_are_two_maps() -> None:
+    found = config.parse(["--uid-map", "0:7:10", "--gid-map", "0:8:10,10:100:1"])
+    assert found.owners and found.owners.root == (7, 8)
+    assert config.parse([]).owners is None
+    with pytest.raises(errdefs.InvalidArgument, match="go together"):
+        config.parse(["--uid-map", "0:7:10"])
