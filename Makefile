@@ -4,7 +4,7 @@ PYTEST ?= $(PYTHON) -m pytest -q
 FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down tree logs adopt test test-unit test-integration test-e2e test-kill test-lab check bench protos clean
+.PHONY: help install up down tree logs adopt test test-unit test-integration test-e2e test-kill test-long test-lab check bench protos clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test-e2e: ## the real clients; ENGINE=reference runs the same against Debian's d
 
 test-kill: ## the crash matrix
 	@deploy/install --dev && $(PYTEST) tests/kill
+
+test-long: ## the crash matrix at some 200 random moments (SEED=… for others), full disks at 40
+	@deploy/install --dev && LONG=1 $(PYTEST) tests/kill/test_store.py tests/kill/test_full.py
 
 test-lab: ## what this kernel lacks (cgroups v2, AppArmor, device-mapper), on Debian's kernel under qemu
 	@deploy/install --dev && LAB=full $(PYTEST) tests/lab

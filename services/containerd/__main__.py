@@ -25,6 +25,10 @@ def main() -> int:
         from services.containerd import move  # a tool, not the daemon
 
         return move.main(sys.argv[2:])
+    if sys.argv[1:2] == ["check"]:
+        from services.containerd import check  # of no use to a daemon
+
+        return check.main(sys.argv[2:])
     try:
         settings = config.parse(sys.argv[1:])
     except errdefs.EngineError as error:

@@ -14,6 +14,7 @@ from services.containerd.content.store import ContentStore
 from services.containerd.events.exchange import Exchange
 from services.containerd.metadata import gc
 from services.containerd.metadata.db import Database
+from services.containerd.metadata.leases import Leases
 from services.containerd.snapshots.snapshotter import Snapshotter
 
 log = logging.getLogger("gc")
@@ -31,6 +32,7 @@ class Collector:
         self, db: Database, content: ContentStore, snapshotters: dict[str, Snapshotter], exchange: Exchange
     ) -> None:
         self._db = db
+        self._leases = Leases(db)
         self._content = content
         self._snapshotters = snapshotters
         self._exchange = exchange
@@ -52,6 +54,11 @@ class Collector:
         self._deleted.set()
 
     async def _run(self) -> None:
+        for name, snapshotter in self._snapshotters.items():
+            try:
+                await snapshotter.cleanup()
+            except OSError as error:
+                log.warning("cannot delete what the last life removed snapshotter=%s error=%s", name, error)
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXPIRY):
@@ -75,6 +82,7 @@ class Collector:
         removed = []
         with self._db.write() as execute:
             for lease in garbage.leases:
+                self._leases.abandon_ingests(*lease)
                 execute("DELETE FROM leases WHERE namespace = ? AND id = ?", lease)
             for node in garbage.content:
                 execute("DELETE FROM content WHERE namespace = ? AND digest = ?", (node.namespace, node.key))

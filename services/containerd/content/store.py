@@ -22,6 +22,9 @@ from services.containerd.metadata.content import ContentRows, IngestRow
 
 log = logging.getLogger("content")
 
+BLOBS: Final = Path("blobs", "sha256")
+INGESTS: Final = "ingest"
+TRASH: Final = "trash"
 RESUME_IN_PLACE: Final = 1 << 20
 """Ingests of at most this size are hashed again at once; larger ones in a thread."""
 
@@ -29,11 +32,12 @@ RESUME_IN_PLACE: Final = 1 << 20
 class ContentStore:
     def __init__(self, root: Path, rows: ContentRows) -> None:
         self.root = root
-        self.blobs = root / "blobs" / "sha256"
-        self._ingests = root / "ingest"
-        self._trash = root / "trash"
+        self.blobs = root / BLOBS
+        self._ingests = root / INGESTS
+        self._trash = root / TRASH
         self._rows = rows
-        self._writing: set[tuple[str, str]] = set()
+        self._writing: dict[tuple[str, str], int] = {}
+        """Refs that are being written, with the ids of their ingests; 0 while that is not known."""
         self.info = rows.info
         self.select = rows.select
         self.has = rows.has
@@ -52,10 +56,7 @@ class ContentStore:
         for name in known - found:
             log.error("a blob's file is gone, forgetting it digest=sha256:%s", name)
             self._rows.drop_everywhere(f"sha256:{name}")
-        ingests = {str(row.id) for row in self._rows.ingests()}
-        for entry in os.scandir(self._ingests):
-            if entry.name not in ingests:
-                Path(entry.path).unlink()
+        self._remove_forgotten()
 
     def path(self, digest: str) -> Path:
         return self.blobs / check_digest(digest).removeprefix("sha256:")
@@ -94,12 +95,13 @@ class ContentStore:
             raise errdefs.AlreadyExists(f"content {expected}: already exists")
         if (namespace, ref) in self._writing:
             raise errdefs.Unavailable(f"ref {ref} locked: another writer has it open: unavailable")
-        self._writing.add((namespace, ref))
+        self._writing[namespace, ref] = 0
         try:
             row = self._rows.begin_ingest(namespace, ref, total, expected, lease)
-            ingest = Ingest(self, row, self._path(row), lease, lambda: self._writing.discard((namespace, ref)))
+            self._writing[namespace, ref] = row.id
+            ingest = Ingest(self, row, self._path(row), lease, lambda: self._written(namespace, ref))
         except BaseException:
-            self._writing.discard((namespace, ref))
+            self._written(namespace, ref)
             raise
         try:
             if self._path(row).stat().st_size > RESUME_IN_PLACE:
@@ -110,6 +112,9 @@ class ContentStore:
             ingest.close()
             raise
         return ingest
+
+    def _written(self, namespace: str, ref: str) -> None:
+        self._writing.pop((namespace, ref), None)
 
     def _there(self, namespace: str, digest: str, size: int, lease: str) -> bool:
         """Whether the blob is visible here now: it was, or another namespace holds it and from now on this one does."""
@@ -159,14 +164,22 @@ class ContentStore:
         return filters.select(found, wanted, lambda status, path: status.ref if path == ["ref"] else None)
 
     def expire_ingests(self, before: int, held: set[tuple[str, str]]) -> int:
-        """Forget ingests that nobody holds and nobody touched since `before`; how many."""
+        """Forget ingests that nobody holds, whose lease is gone or that nobody touched since `before`; how many."""
         stale = [
             row for row in self._rows.ingests()
-            if (row.namespace, row.ref) not in held | self._writing and self._touched(row) < before
+            if (row.namespace, row.ref) not in held | self._writing.keys()
+            and (not row.started or self._touched(row) < before)
         ]
         for row in stale:
             self._remove(row)
+        self._remove_forgotten()
         return len(stale)
+
+    def _remove_forgotten(self) -> None:
+        known = {str(row.id) for row in self._rows.ingests()} | set(map(str, self._writing.values()))
+        for entry in os.scandir(self._ingests):
+            if entry.name not in known:
+                Path(entry.path).unlink()
 
     def _path(self, row: IngestRow) -> Path:
         return self._ingests / str(row.id)

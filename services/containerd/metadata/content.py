@@ -18,6 +18,7 @@ class IngestRow:
     namespace: str
     ref: str
     started: int
+    """Zero once the lease is gone that alone held it."""
     total: int
     expected: str
 
@@ -117,7 +118,8 @@ class ContentRows:
             self._db.ensure_namespace(namespace)
             execute(
                 "INSERT INTO ingests (namespace, ref, started, total, expected) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (namespace, ref) DO UPDATE SET total = max(total, excluded.total)",
+                " ON CONFLICT (namespace, ref) DO UPDATE SET total = max(total, excluded.total),"
+                " started = CASE started WHEN 0 THEN excluded.started ELSE started END",
                 (namespace, ref, time.time_ns(), total, expected),
             )
             self._leases.hold(namespace, lease, "ingests", ref)

@@ -11,19 +11,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from protos.containerd.services.containers.v1.containers_pb2 import Container
 from protos.containerd.services.images.v1.images_pb2 import Image
 from protos.containerd.services.snapshots.v1.snapshots_pb2 import UNKNOWN
 from services.containerd.metadata import labels as labelling
-from services.containerd.metadata.db import Database
 
 ROOT: Final = "containerd.io/gc.root"
 FLAT: Final = "containerd.io/gc.flat"
 EXPIRE: Final = "containerd.io/gc.expire"
 _REF: Final = "containerd.io/gc.ref."
 _BREF: Final = "containerd.io/gc.bref."
+
+
+class Rows(Protocol):
+    """The metadata as far as it is read here."""
+
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]: ...
 
 
 class Node(NamedTuple):
@@ -42,7 +47,7 @@ class Garbage:
     held_ingests: set[tuple[str, str]] = field(default_factory=set)
 
 
-def find(db: Database, now: datetime) -> Garbage:
+def find(db: Rows, now: datetime) -> Garbage:
     """What can be removed at this moment; nothing is changed."""
     graph = _Graph(db)
     garbage = Garbage(leases=_expired(db, now))
@@ -58,7 +63,7 @@ def find(db: Database, now: datetime) -> Garbage:
 class _Graph:
     """Every object that can be garbage, and what refers to what."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Rows) -> None:
         self.content: list[Node] = []
         self.snapshots: list[Node] = []
         """Parents before children."""
@@ -70,7 +75,7 @@ class _Graph:
             self.add_labels(node, text)
         self._add_snapshots(db)
 
-    def _add_snapshots(self, db: Database) -> None:
+    def _add_snapshots(self, db: Rows) -> None:
         """Each with an edge to its parent; one that is still being made is a root."""
         by_id: dict[int, Node] = {}
         parents: dict[int, int | None] = {}
@@ -140,7 +145,7 @@ def _referrers(namespace: str, labels: Mapping[str, str]) -> Iterator[Node]:
             yield Node(kind, namespace, value)
 
 
-def _expired(db: Database, now: datetime) -> list[tuple[str, str]]:
+def _expired(db: Rows, now: datetime) -> list[tuple[str, str]]:
     found = []
     for namespace, lease, text in db.read("SELECT namespace, id, labels FROM leases WHERE labels LIKE '%gc.expire%'"):
         try:
@@ -152,7 +157,7 @@ def _expired(db: Database, now: datetime) -> list[tuple[str, str]]:
     return found
 
 
-def _roots(db: Database, graph: _Graph, expired: set[tuple[str, str]]) -> tuple[set[Node], set[Node]]:
+def _roots(db: Rows, graph: _Graph, expired: set[tuple[str, str]]) -> tuple[set[Node], set[Node]]:
     """Roots whose references count, and those of flat leases, whose do not."""
     roots = set(graph.roots)
     for namespace, name, target, record in db.read("SELECT namespace, name, target, record FROM images"):

@@ -35,8 +35,18 @@ class Leases:
 
     def delete(self, namespace: str, lease_id: str) -> None:
         with self._db.write() as execute:
+            self.abandon_ingests(namespace, lease_id)
             if not execute("DELETE FROM leases WHERE namespace = ? AND id = ?", (namespace, lease_id)).rowcount:
                 raise errdefs.NotFound(f'lease "{lease_id}": not found')
+
+    def abandon_ingests(self, namespace: str, lease_id: str) -> None:
+        """Inside a transaction, before a lease goes: ingests that it alone holds are for the next collection."""
+        self._db.read(
+            "UPDATE ingests SET started = 0 WHERE namespace = ?1 AND ref IN"
+            " (SELECT id FROM resources WHERE namespace = ?1 AND lease = ?2 AND type = 'ingests'"
+            " EXCEPT SELECT id FROM resources WHERE namespace = ?1 AND lease != ?2 AND type = 'ingests')",
+            namespace, lease_id,
+        )
 
     def add(self, namespace: str, lease_id: str, resource: Resource) -> None:
         _check(resource)

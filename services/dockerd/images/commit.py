@@ -1,5 +1,6 @@
 """`docker commit`: what a container changed becomes one more layer, and its config a new image's."""
 
+import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ def _document(request: Commit, config: dict[str, Any], diff_id: str) -> dict[str
 
 async def _diff(images: Images, request: Commit, lease: str) -> Descriptor:
     """The container's changes as a layer in the content store."""
-    client, key = images.client, f"{request.container_id}-view"
+    client, key = images.client, f"commit-{request.container_id}-{secrets.token_hex(8)}"
     stat = snapshots_pb2.StatSnapshotRequest(snapshotter=images.snapshotter, key=request.container_id)
     parent = (await client.call(client.snapshots.Stat, stat)).info.parent  # the image's own, or its skeleton
     view = snapshots_pb2.ViewSnapshotRequest(snapshotter=images.snapshotter, key=key, parent=parent)

@@ -16,7 +16,7 @@ from protos.containerd.services.images.v1 import images_pb2
 from protos.containerd.services.leases.v1 import leases_pb2
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
-from services.dockerd.images import content, manifest, platform, reference
+from services.dockerd.images import content, manifest, orphans, platform, reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.reference import Reference
 from services.dockerd.remote.client import Client
@@ -68,10 +68,13 @@ class Images:
     unpacked: set[str] = field(default_factory=set)
     _dangling: set[str] = field(default_factory=set)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lost: set[str] = field(default_factory=set)
+    """Leases to be given back."""
     _watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Read all images, then follow changes that others make."""
+        """Let go of what the last life began, read all images, then follow changes that others make."""
+        await orphans.forget(self.client)
         await self.refresh()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -168,12 +171,17 @@ class Images:
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[str]:
         """Hold what is created meanwhile; what nothing refers to afterwards is collected."""
-        request = leases_pb2.CreateRequest(labels={"containerd.io/gc.expire": "2999-01-01T00:00:00Z"})
+        labels = {"containerd.io/gc.expire": "2999-01-01T00:00:00Z", orphans.LABEL: "yes"}
+        request = leases_pb2.CreateRequest(labels=labels)
         lease = (await self.client.call(self.client.leases.Create, request)).lease.id
         try:
             yield lease
         finally:
-            await self.client.call(self.client.leases.Delete, leases_pb2.DeleteRequest(id=lease))
+            try:
+                await orphans.release(self.client, lease)
+            except errdefs.Unavailable:
+                self._lost.add(lease)  # docker-containerd is away, and knows of it still when it is back
+                raise
 
     async def name(self, name: str, target: manifest.Descriptor) -> None:
         """Point a containerd image name at a target, whatever it pointed to before."""
@@ -256,6 +264,9 @@ class Images:
                 log.debug("image events interrupted error=%s", error)
             await asyncio.sleep(0.5)
             try:
+                for lease in list(self._lost):
+                    await orphans.release(self.client, lease)
+                    self._lost.discard(lease)
                 await self.refresh()
             except errdefs.EngineError as error:
                 log.debug("images not read error=%s", error)

@@ -53,5 +53,5 @@ def test_failed_hash_is_raised(tmp_path: Path) -> None:
             ingest.restart()
             spool._ends.put(100)
 
-    with pytest.raises(errdefs.OutOfRange, match="not 100"):
+    with pytest.raises(errdefs.OutOfRange):
         run(shrinks())
