@@ -5,6 +5,7 @@ any death of this process. A checkpoint, in a thread, makes all commits before i
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from protos import errdefs
 
 MIGRATIONS: Final[Sequence[str]] = ()
 """Scripts that lead from schema version N+1 to N+2, in order; schema.sql is always the newest."""
+RESERVE: Final = 2 << 20
+"""Bytes of the disk that are there for removals when it is full."""
 VERSION: Final = 1 + len(MIGRATIONS)
 
 
 class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reserve = path.with_suffix(".reserve")
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._known_namespaces: set[str] = set()
         self.changed = asyncio.Event()
@@ -68,17 +72,29 @@ class Database:
                 execute("ROLLBACK")
             self._known_namespaces.clear()
             if isinstance(error, sqlite3.OperationalError):
+                self._reserve.unlink(missing_ok=True)  # so that things can be removed
                 raise errdefs.ResourceExhausted(f"metadata {self._path} cannot be written: {error}") from error
             raise
         self.changed.set()
 
     def checkpoint(self) -> None:
         """Move commits from the log into the file, and sync both. Blocks; for another thread, and harms nobody."""
+        self.set_aside()
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             connection.close()
+
+    def set_aside(self) -> None:
+        """Keep some space, given up when a transaction finds none: to remove something takes some too."""
+        if self._reserve.exists():
+            return
+        with self._reserve.open("wb") as reserve:
+            try:
+                os.posix_fallocate(reserve.fileno(), 0, RESERVE)
+            except OSError:
+                self._reserve.unlink(missing_ok=True)
 
     def ensure_namespace(self, name: str) -> None:
         """Inside a transaction: what is written first into a namespace makes it."""

@@ -1,5 +1,6 @@
 """What a dockerd that died in the midst of a pull, load or commit left in docker-containerd: its leases and ingests."""
 
+import asyncio
 import logging
 from typing import Final
 
@@ -13,6 +14,8 @@ log = logging.getLogger("images")
 
 LABEL: Final = "moby/operation"
 """On each lease of ours; nobody but a living dockerd holds one."""
+_AGAIN: Final = 1.0
+"""Seconds between two tries to give a lease back."""
 REFS: Final = ("pull-", "load-", "import-", "compress-", "document-", "commit-")
 """How the names of our ingests begin."""
 
@@ -23,6 +26,16 @@ async def release(client: Client, lease: str) -> None:
         await client.call(client.leases.Delete, leases_pb2.DeleteRequest(id=lease))
     except errdefs.NotFound:
         return
+
+
+async def release_later(client: Client, lease: str) -> None:
+    """Try until it succeeds: what the lease holds would never be collected."""
+    while True:
+        await asyncio.sleep(_AGAIN)
+        try:
+            return await release(client, lease)
+        except errdefs.EngineError as error:
+            log.debug("lease not given back yet lease=%s error=%s", lease, error)
 
 
 async def forget(client: Client) -> None:

@@ -68,8 +68,8 @@ class Images:
     unpacked: set[str] = field(default_factory=set)
     _dangling: set[str] = field(default_factory=set)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _lost: set[str] = field(default_factory=set)
-    """Leases to be given back."""
+    _returning: set[asyncio.Task[None]] = field(default_factory=set)
+    """Leases to be given back once docker-containerd is there again, or its disk is not full any more."""
     _watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -79,9 +79,10 @@ class Images:
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        ending = [*self._returning, *([self._watcher] if self._watcher else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     # reading
 
@@ -179,9 +180,17 @@ class Images:
         finally:
             try:
                 await orphans.release(self.client, lease)
-            except errdefs.Unavailable:
-                self._lost.add(lease)  # docker-containerd is away, and knows of it still when it is back
+            except errdefs.EngineError as error:
+                log.warning("lease not given back yet lease=%s error=%s", lease, error)
+                self._give_back(lease)
+            except asyncio.CancelledError:
+                self._give_back(lease)
                 raise
+
+    def _give_back(self, lease: str) -> None:
+        task = asyncio.create_task(orphans.release_later(self.client, lease), name=f"release {lease}")
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
 
     async def name(self, name: str, target: manifest.Descriptor) -> None:
         """Point a containerd image name at a target, whatever it pointed to before."""
@@ -264,9 +273,6 @@ class Images:
                 log.debug("image events interrupted error=%s", error)
             await asyncio.sleep(0.5)
             try:
-                for lease in list(self._lost):
-                    await orphans.release(self.client, lease)
-                    self._lost.discard(lease)
                 await self.refresh()
             except errdefs.EngineError as error:
                 log.debug("images not read error=%s", error)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from protos import errdefs
-from services.containerd.metadata.db import VERSION, Database
+from services.containerd.metadata.db import RESERVE, VERSION, Database
 
 
 def test_fresh_file_gets_the_schema(tmp_path: Path) -> None:
@@ -73,3 +73,16 @@ def test_full_disk_is_no_surprise(tmp_path: Path) -> None:
     with db.write() as execute:
         execute("INSERT INTO namespaces (name) VALUES ('b')")
     assert db.read("SELECT name FROM namespaces") == [("b",)]
+
+
+def test_space_is_set_aside_and_given_up(tmp_path: Path) -> None:
+    db = Database(tmp_path / "meta.db")
+    db.checkpoint()
+    reserve = tmp_path / "meta.reserve"
+    assert reserve.stat().st_blocks * 512 >= RESERVE
+    with pytest.raises(errdefs.ResourceExhausted, match="disk is full"), db.write():
+        raise sqlite3.OperationalError("database or disk is full")
+    assert not reserve.exists()
+    db.checkpoint()
+    assert reserve.exists()
+    db.close()
