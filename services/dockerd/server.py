@@ -42,6 +42,8 @@ log = logging.getLogger("server")
 _SWITCH: Final = sys.getswitchinterval()
 STOP: Final = 60
 """Seconds beyond the containers' own time that a stop may take before it dumps all stacks and ends by force."""
+RESTARTED: Final = 30
+"""Seconds that `ready` waits for containers that start again; one that takes longer goes on."""
 
 
 async def run(config: Config, contained: Process | None, tell: Teller) -> int:
@@ -57,6 +59,8 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
     try:
         async with serve(config, contained, forced) as engine:
             engine.spawn(_reload(engine, hangup, tell), "reload")
+            # As with Docker, whoever was told `ready` finds what starts again running.
+            await _either(engine.spawn(restore.resume(engine), "policies"), stop)
             tell("ready")
             log.info("Daemon has completed initialization version=%s", VERSION)
             await stop.wait()
@@ -72,6 +76,13 @@ async def run(config: Config, contained: Process | None, tell: Teller) -> int:
         faulthandler.cancel_dump_traceback_later()
         forget()
     return 0
+
+
+async def _either(restarted: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Until all that starts again has been started, but for a container whose start hangs, or until a signal."""
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((restarted, stopped), timeout=RESTARTED, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
 
 
 @asynccontextmanager
@@ -110,8 +121,7 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         web = await front
         stack.push_async_callback(web.stop)
         await web.start()
-        # 7. Policies, and what can wait.
-        engine.spawn(restore.resume(engine), "policies")
+        # 7. What can wait.
         engine.spawn(_settle(app), "settle")
         yield engine
         web.refuse()

@@ -153,7 +153,7 @@ def test_containers_start_again_in_order(daemon: Engine) -> None:
     for number in range(5 if daemon.reference else 4):
         docker.ok("run", *flags, "--name", f"free{number}", "busybox", "sleep", "600")
     daemon.restart()
-    until(lambda: len(docker.ok("ps", "-q").split()) == 8, "all run")
+    assert len(docker.ok("ps", "-q").split()) == 8, "whoever is told that it is ready finds them running"
     assert docker.ok("exec", "front", "ping", "-c", "1", "-W", "2", "behind")
     if not daemon.reference:
         started = {name: docker.inspect(name, "{{.State.StartedAt}}") for name in ("data", "back", "front", "side")}
