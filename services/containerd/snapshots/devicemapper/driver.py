@@ -50,7 +50,9 @@ class DeviceMapper(Numbered):
         self._settings = parse(options)
         self._mapper = kernel or Kernel()
         self._lock = threading.Lock()
-        """Of the pool's numbers and transaction."""
+        """Of the pool's numbers and transaction, and of devices that come and go meanwhile."""
+        self._shown: set[int] = set()
+        """Snapshots whose mounts somebody was given: their devices stay."""
         self._measuring = threading.Lock()
         self._mounts = root / "mounts"
         self._pool: Pool
@@ -226,6 +228,7 @@ class DeviceMapper(Numbered):
         return found
 
     def mounts(self, number: int, parents: list[int], *, writable: bool) -> list[Mount]:
+        self._shown.add(number)
         device = self._device_name(number)
         if self._mapper.status(device) is None:  # after a boot
             made = self._device(number)
@@ -234,7 +237,12 @@ class DeviceMapper(Numbered):
 
     def seal(self, number: int, parents: list[int]) -> None:
         """What is committed is not mounted any more: its device goes, or holds still while a child is made."""
+        self._shown.discard(number)
         self._deactivate(self._device_name(number))
+
+    def discard(self, number: int) -> None:
+        self._shown.discard(number)
+        super().discard(number)
 
     def sweep(self) -> None:
         self._directories.sweep(self._delete)
@@ -313,14 +321,16 @@ class DeviceMapper(Numbered):
     def _active(self, number: int | str, device: Device) -> Iterator[str]:
         """A device in use for as long as the block lasts."""
         name = self._device_name(number)
-        before = self._mapper.status(name)
-        if before is None:
-            self._mapper.activate(name, self._pool.thin(device.id, device.size))
+        with self._lock:
+            before = self._mapper.status(name)
+            if before is None:
+                self._mapper.activate(name, self._pool.thin(device.id, device.size))
         try:
             yield name
         finally:
-            if before is None:
-                self._deactivate(name)
+            with self._lock:
+                if before is None and number not in self._shown:
+                    self._deactivate(name)
 
     @contextlib.contextmanager
     def _seen(self, number: int) -> Iterator[Path]:

@@ -107,6 +107,24 @@ def test_mounts_are_there_again_after_a_boot(world: World) -> None:
     assert len(world.kernel.tables) == 2
 
 
+def test_looking_leaves_what_was_given_out(world: World) -> None:
+    """After a boot a device may be looked at first, and given out meanwhile."""
+    driver = world.driver()
+    driver.make(1, [], writable=True)
+    world.rows.add(1)
+    world.kernel.tables = {"pool": world.kernel.tables["pool"]}
+    again = world.driver()
+    device = records.read(world.root / "1")
+    assert device
+    with again._active(1, device) as name:
+        again.mounts(1, [], writable=True)
+    assert name in world.kernel.tables
+    again.seal(1, [])
+    with again._active(1, device):
+        assert name in world.kernel.tables
+    assert name not in world.kernel.tables
+
+
 def test_busy_device_waits_in_the_trash(world: World) -> None:
     driver = world.driver(dm_use_deferred_removal="true", dm_use_deferred_deletion="true")
     driver.make(1, [], writable=True)
