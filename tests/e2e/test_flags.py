@@ -51,8 +51,9 @@ def options(root: Path) -> list[tuple[tuple[str, ...], str, Any]]:
     ours = [
         (("--log-format=json",), "log-format", "json"),
         (("--min-api-version", "1.30"), "min-api-version", "1.30"),
-        (("--http-proxy=http://me:secret@proxy.example:3128", "--no-proxy=localhost"), "proxies",
-         {"http-proxy": "http://me:secret@proxy.example:3128", "no-proxy": "localhost"}),
+        (("--http-proxy=http://me:secret@proxy.example:3128", "--https-proxy=http://p:2", "--no-proxy=localhost"),
+         "proxies",
+         {"http-proxy": "http://me:secret@proxy.example:3128", "https-proxy": "http://p:2", "no-proxy": "localhost"}),
         (("--registry-config", str(root / "certs.d")), "registry-config", str(root / "certs.d")),
         (("--cluster-store=etcd://10.0.0.9:2379/docker", "--cluster-advertise=lo:2376"), "",
          {"cluster-store": "etcd://10.0.0.9:2379/docker", "cluster-advertise": "lo:2376"}),
@@ -178,6 +179,7 @@ def test_the_lowest_version_is_served(engine: Engine) -> None:
 def test_proxies_are_shown_without_their_password_and_handed_on(engine: Engine) -> None:
     info = engine.api.get("/info")
     assert (info["HttpProxy"], info["NoProxy"]) == ("http://xxxxx:xxxxx@proxy.example:3128", "localhost")
+    assert info["HttpsProxy"] == "http://p:2"
     assert "secret" not in engine.docker.ok("info")
     assert b"HTTP_PROXY=http://me:secret@" in Path(f"/proc/{engine.containerd()}/environ").read_bytes()
     assert "secret" not in engine.docker.ok("run", "--rm", "busybox", "env")
@@ -204,6 +206,45 @@ def test_namespaces_and_notes(engine: Engine) -> None:
     assert engine.api.get("/info")["Containerd"]["Namespaces"] == {"Containers": "mine", "Plugins": "theirs"}
     log = engine.log.read_text()
     assert "--experimental has no effect: " in log and "--disable-legacy-registry has no effect: " in log
+
+
+class Filed(Engine):
+    """Told everything by daemon.json: no flag but its name, so that the keys of what every other test has as flags are
+    seen to work."""
+
+    def command(self, *flags: str) -> list[str]:
+        document = {
+            "data-root": str(self.data), "exec-root": str(self.exec), "pidfile": str(self.pidfile),
+            "hosts": [f"unix://{self.socket}"], "cgroup-parent": f"/{self.name}", "log-level": "error",
+            "metrics-addr": "127.0.0.1:9323", "storage-driver": "vfs", "iptables": False, "ip-forward": False,
+            "userland-proxy-path": str(self.root / "proxy"),
+        }
+        (self.root / "daemon.json").write_text(json.dumps(document))
+        return self.network.command(binary(self.reference), "--config-file", str(self.root / "daemon.json"), *flags)
+
+
+def test_a_daemon_may_be_told_everything_by_its_file() -> None:
+    engine = Filed()
+    try:
+        proxy = engine.root / "proxy"
+        proxy.write_text(f'#!/bin/sh\necho "$@" >>{engine.root}/asked\nexec docker-proxy "$@"\n')
+        proxy.chmod(0o755)
+        engine.start()
+        engine.load()
+        docker, info = engine.docker, engine.api.get("/info")
+        assert (info["DockerRootDir"], info["Driver"], info["IPv4Forwarding"]) == (str(engine.data), "vfs", False)
+        assert (engine.exec / "containerd").is_dir() and int(engine.pidfile.read_text()) == engine.pid
+        box = docker.ok("run", "-d", "-p", "8099:80", "busybox", "httpd", "-f").splitlines()[0]
+        pid = docker.inspect(box, "{{.State.Pid}}")
+        assert f"/{engine.name}/" in Path(f"/proc/{pid}/cgroup").read_text()
+        assert "-container-port 80" in (engine.root / "asked").read_text(), "our proxy has been called"
+        assert b"DOCKER" not in engine.network.run("iptables-save").stdout
+        assert b"engine_daemon_engine" in engine.network.run("curl", "-s", "127.0.0.1:9323/metrics").stdout
+        assert "API listen on" not in engine.log.read_text(), "which is of level info"
+        assert engine.stop() == 0
+        assert not engine.pidfile.exists()
+    finally:
+        engine.close()
 
 
 def test_the_sample_file_is_taken(fresh: Fresh) -> None:
