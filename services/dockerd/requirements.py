@@ -35,6 +35,9 @@ def _programs(config: Config) -> Iterator[str]:
         yield f"OCI runtime {program}: apt-get install runc, or choose another by --default-runtime"
     if config.init and not init_program(config):
         yield "docker-init for --init: apt-get install tini, or give its place by --init-path"
+    proxy = config.userland_proxy_path
+    if config.userland_proxy and proxy and not which(proxy):
+        yield f"the program {proxy} of --userland-proxy-path: leave the flag away, or start with --userland-proxy=false"
     if config.iptables and config.bridge != "none" and not which("iptables-restore"):
         yield "iptables: apt-get install iptables, or start with --iptables=false"
 

@@ -293,6 +293,7 @@ def test_values_that_cannot_be_are_refused(fresh: Fresh, flags: list[str], text:
     ("flags", "text"),
     [
         (["--selinux-enabled"], "SELinux"),
+        (["--userland-proxy-path", "/no/such"], "/no/such of --userland-proxy-path"),
         (["--api-cors-header", "*"], "--api-cors-header has been removed: use a reverse proxy"),
         (["--rootless"], "--rootless is not supported"),
         (["--cri-containerd"], "--cri-containerd is not supported"),

@@ -30,6 +30,10 @@ def test_missing_programs_are_told_with_their_packages(monkeypatch: pytest.Monke
         assert f"\n  {line}" in text
 
 
+def test_a_proxy_that_is_named_must_be_there() -> None:
+    assert "the program /no/such of --userland-proxy-path" in lacking(Config(userland_proxy_path="/no/such"))
+
+
 def test_shim_of_another_kind_needs_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "PATH", "/nowhere")
     kata = {"kata": Runtime(type="io.containerd.kata.v2")}
