@@ -78,8 +78,9 @@ def _prepare(settings: Config, stack: ExitStack) -> Config:
     requirements.check(settings)
     settings = userns.settle(settings)
     userns.open_roots(settings)
-    settings.exec_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(os.close, lock.hold(settings.data_root))
+    # Whoever shares an exec root takes over the docker-containerd in it, and ends containers it does not know.
+    stack.callback(os.close, lock.hold(settings.exec_root, 0o700, "--exec-root"))
     if settings.pidfile:
         lock.write_pid(Path(settings.pidfile))
         stack.callback(lock.remove_pid, Path(settings.pidfile))

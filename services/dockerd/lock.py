@@ -1,4 +1,4 @@
-"""One daemon per data root and per pid file: a lock that dies with its holder, and a pid file for people and tools."""
+"""One daemon per data root, exec root and pid file: a lock that dies with its holder, a pid file for people."""
 
 import fcntl
 import os
@@ -6,24 +6,27 @@ import time
 from pathlib import Path
 from typing import Final
 
-from protos.errdefs import AlreadyExists
+from protos.errdefs import AlreadyExists, FailedPrecondition
 
 NAME: Final = "dockerd.lock"
 GRACE: Final = 5.0
 
 
-def hold(data_root: Path) -> int:
-    """Lock the data root, made if it is missing; the descriptor holds the lock. AlreadyExists says who has it."""
-    data_root.mkdir(mode=0o710, parents=True, exist_ok=True)
-    descriptor = os.open(data_root / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def hold(root: Path, mode: int = 0o710, flag: str = "--data-root") -> int:
+    """Lock a root, made if it is missing; the descriptor holds the lock. AlreadyExists says who has it."""
+    try:
+        root.mkdir(mode=mode, parents=True, exist_ok=True)
+        descriptor = os.open(root / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(f"failed to start daemon: {flag} {root}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 32, 0).decode().strip()
         os.close(descriptor)
         raise AlreadyExists(
-            f"failed to start daemon: data root {data_root} is in use by dockerd with PID {holder or 'unknown'}: "
-            "stop it, or choose another --data-root"
+            f"failed to start daemon: {flag[2:].replace('-', ' ')} {root} is in use by dockerd with PID "
+            f"{holder or 'unknown'}: stop it, or choose another {flag}"
         ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

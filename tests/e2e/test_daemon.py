@@ -43,6 +43,16 @@ def test_a_second_daemon_on_the_same_data_is_refused(daemon: Engine) -> None:
     assert daemon.docker.ok("run", "--rm", "busybox", "echo", "alive") == "alive"
 
 
+# Docker's second daemon takes over the first one's containerd instead, with all that runs in it.
+@pytest.mark.ours
+def test_a_second_daemon_on_the_same_exec_root_is_refused(daemon: Engine) -> None:
+    box = daemon.docker.ok("run", "-d", "busybox", "sleep", "60")
+    other = ["--data-root", f"{daemon.root}/data2", "--pidfile", f"{daemon.root}/pid2"]
+    code, out = daemon.fails_to_start(*other, "-H", f"unix://{daemon.root}/d2.sock")
+    assert code != 0 and f"exec root {daemon.exec} is in use by dockerd with PID {daemon.pid}" in out
+    assert daemon.docker.ok("ps", "-q", "--no-trunc") == box
+
+
 @pytest.mark.ours
 def test_a_pid_file_of_a_living_daemon_is_respected(daemon: Engine) -> None:
     code, out = daemon.fails_to_start()

@@ -285,6 +285,8 @@ def test_commit(docker: Docker, name: str) -> None:
     docker.ok("run", "--name", name, "busybox", "sh", "-c", "echo changed > /changed")
     docker.ok("commit", "-c", 'CMD ["cat", "/changed"]', name, "committed:1")
     assert docker.ok("run", "--rm", "committed:1") == "changed"
+    steps = docker.ok("history", "--no-trunc", "--format", "{{.CreatedBy}}", "committed:1").splitlines()
+    assert steps[0] == "sh -c echo changed > /changed", "what was run, not what the image is to run"
 
 
 @pytest.mark.ours

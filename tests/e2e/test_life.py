@@ -124,6 +124,7 @@ def test_pause_twice(docker: Docker, box: str) -> None:
 def test_pause_of_the_stopped(docker: Docker, name: str) -> None:
     docker.ok("create", "--name", name, "busybox")
     assert "is not running" in docker.fails("pause", name, code=1)
+    assert "is not paused" in docker.fails("unpause", name, code=1)
 
 
 def test_stop_of_the_paused(docker: Docker, box: str) -> None:

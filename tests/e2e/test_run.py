@@ -272,6 +272,12 @@ def test_network_host(docker: Docker, engine: Engine) -> None:
     assert "uplink" in out and "docker0" in out
 
 
+def test_ports_published_on_the_hosts_network_are_warned_of(docker: Docker) -> None:
+    done = docker("create", "--rm", "--network", "host", "-p", "80", "busybox")
+    assert done.code == 0 and "Published ports are discarded when using host network mode" in done.err
+    docker.ok("rm", done.out.strip())
+
+
 def test_network_of_another_container(docker: Docker, name: str) -> None:
     docker.ok("run", "-d", "--name", name, "busybox", "sleep", "60")
     read = ("busybox", "readlink", "/proc/self/ns/net")

@@ -46,7 +46,6 @@ _REFUSALS: Final[dict[tuple[str, Status], tuple[type[errdefs.EngineError], str]]
     ("pause", Status.PAUSED): (errdefs.Conflict, "container {id} is already paused"),
     ("pause", Status.RESTARTING): (
         errdefs.Conflict, "container {id} is restarting, wait until the container is running"),
-    ("unpause", Status.RUNNING): (errdefs.Conflict, "Container {id} is not paused"),
     ("remove", Status.REMOVING): (errdefs.Conflict, "removal of container {id} is already in progress"),
 }
 
@@ -76,7 +75,8 @@ class State:
         allowed, _ = EDGES[verb]
         if self.status in allowed:
             return
-        kind, text = _REFUSALS.get((verb, self.status), (errdefs.Conflict, "container {id} is not running"))
+        otherwise = "Container {id} is not paused" if verb == "unpause" else "container {id} is not running"
+        kind, text = _REFUSALS.get((verb, self.status), (errdefs.Conflict, otherwise))
         raise kind(text.format(id=identity))
 
     def after(self, verb: str, **changes: Any) -> "State":

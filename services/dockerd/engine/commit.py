@@ -39,7 +39,8 @@ async def commit(engine: Engine, reference: str, config: ContainerConfig, wish: 
     name = tag.target(wish.repository, wish.tag) if wish.repository else None
     merged = merge.merge(config, container.config).model_dump(exclude_none=True)
     request = images.Commit(
-        container_id=container.id, parent=parent, config=merged, author=wish.author, comment=wish.comment,
+        container_id=container.id, parent=parent, config=merged,
+        command=tuple(container.config.Cmd or ()), author=wish.author, comment=wish.comment,
         change=tuple(wish.changes), name=name)
     frozen = wish.pause and container.state.status is Status.RUNNING
     if frozen:

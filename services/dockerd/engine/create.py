@@ -41,10 +41,10 @@ async def create(
     """Make a container, its name generated where none is given; with warnings of what the kernel cannot do."""
     if not given.model_fields_set & _OWN:
         raise errdefs.InvalidArgument("config cannot be empty in order to create a container")
-    wanted = validate.name(name) if name else ""
     asked = ContainerConfig.model_validate(given.model_dump(include=set(_OWN)))
     host = given.HostConfig or HostConfig()
     image = await engine.images.get(asked.Image, wanted_platform)
+    wanted = validate.name(name) if name else ""
     config = _completed(engine, asked, host, image)
     defaults = engine.defaults
     warnings = verify.verify(

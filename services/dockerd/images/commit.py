@@ -23,6 +23,8 @@ class Commit:
     container_id: str
     parent: Image
     config: dict[str, Any]
+    command: tuple[str, ...] = ()
+    """What the container ran, whatever the image's own is to be."""
     author: str = ""
     comment: str = ""
     change: tuple[str, ...] = ()
@@ -46,7 +48,7 @@ def _document(request: Commit, config: dict[str, Any], diff_id: str) -> dict[str
     parent, now = request.parent, stamp.rfc3339(time.time_ns())
     step = {
         "created": now,
-        "created_by": " ".join(config.get("Cmd") or []),
+        "created_by": " ".join(request.command),
         **({"author": request.author} if request.author else {}),
         **({"comment": request.comment} if request.comment else {}),
     }

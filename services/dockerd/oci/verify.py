@@ -39,6 +39,8 @@ def verify(
         cgroups.check_slice(host.CgroupParent)
     if host.CgroupnsMode == "private" and not facts().cgroup_namespaces:
         warnings.append("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.")
+    if host.NetworkMode == "host" and host.PortBindings:
+        warnings.append("Published ports are discarded when using host network mode")
     return warnings
 
 

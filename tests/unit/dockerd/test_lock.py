@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from protos.errdefs import AlreadyExists
+from protos.errdefs import AlreadyExists, FailedPrecondition
 from services.dockerd import lock
 
 NAMED = "import sys; open('/proc/self/comm', 'w').write(sys.argv[1]); print(flush=True); sys.stdin.read()"
@@ -30,6 +30,19 @@ def test_second_daemon_is_refused_by_pid(tmp_path: Path) -> None:
         lock.hold(tmp_path / "data")
     os.close(held)
     os.close(lock.hold(tmp_path / "data"))
+
+
+def test_a_shared_exec_root_is_refused_by_its_flag(tmp_path: Path) -> None:
+    held = lock.hold(tmp_path, 0o700, "--exec-root")
+    with pytest.raises(AlreadyExists, match=f"exec root {tmp_path} is in use .* choose another --exec-root"):
+        lock.hold(tmp_path, 0o700, "--exec-root")
+    os.close(held)
+
+
+def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FailedPrecondition, match=f"--data-root {tmp_path}/file/data: Not a directory"):
+        lock.hold(tmp_path / "file" / "data")
 
 
 def test_data_root_is_not_for_everybody(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_refusals_name_the_container(verb: str, status: Status, kind: type[errde
         State(status).check(verb, "abc")
 
 
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.EXITED, Status.CREATED])
+def test_what_is_not_paused_is_told_so(status: Status) -> None:
+    with pytest.raises(errdefs.Conflict, match="Container abc is not paused"):
+        State(status).check("unpause", "abc")
+
+
 def test_edges_outside_the_table_are_errors() -> None:
     for verb, (allowed, _) in EDGES.items():
         for status in set(Status) - allowed:
