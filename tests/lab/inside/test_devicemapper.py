@@ -1,6 +1,7 @@
 """The storage driver devicemapper on a real device-mapper: the snapshotter suite, pools, a whole engine."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class _Suite(SnapshotterSuite):
         assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(tmp_path) in line]
         assert said("dmsetup", "ls") == "No devices found"
         until(none_left, "the loop devices go")
+        shutil.rmtree(tmp_path)  # the machine's memory is the disk
 
 
 class TestExt4(_Suite):
