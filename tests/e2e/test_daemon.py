@@ -344,3 +344,15 @@ def test_the_sample_configuration_serves(fresh: Fresh) -> None:
     engine.docker.ok("run", "-d", "--name", "logs", "busybox", "true")
     assert engine.docker.inspect("logs", "{{json .HostConfig.LogConfig.Config}}") == json.dumps(
         {"compress": "true", "max-file": "3", "max-size": "10m"}, separators=(",", ":"))
+
+
+@pytest.mark.ours
+def test_another_data_root_takes_over_no_containers(fresh: Callable[..., Engine], tmp_path: Path) -> None:
+    """The docker-containerd of a killed dockerd is adopted by nobody else, though its exec root is free."""
+    engine = fresh()
+    name = engine.docker.ok("run", "-d", "busybox", "sleep", "300")
+    engine.kill()
+    code, said = engine.fails_to_start("--data-root", str(tmp_path / "other"))
+    assert code == 1 and "is in use: docker-containerd (PID " in said and str(engine.data) in said
+    engine.start()
+    assert engine.docker.inspect(name, "{{.State.Running}}") == "true"

@@ -4,6 +4,7 @@ heavy imports, so that docker-containerd boots beside them. Watching and restart
 
 import itertools
 import os
+import re
 import resource
 import select
 import signal
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protos.errdefs import Unavailable
+from protos.errdefs import FailedPrecondition, Unavailable
 from services.dockerd import storage
 from services.dockerd.config import Config
 from services.dockerd.programs import which
@@ -44,12 +45,21 @@ class Process:
 
 
 def begin(config: Config) -> Process | None:
-    """Adopt the docker-containerd of this exec root or start one; None where `--containerd` names another."""
+    """Adopt the docker-containerd of this exec root or start one; None where `--containerd` names another.
+
+    FailedPrecondition where it keeps the containers of another data root.
+    """
     if config.containerd:
         return None
     found = find(config.containerd_address)
     if found is None:
         return launch(config)
+    if other := _foreign(found, config):
+        os.close(found.pidfd)
+        raise FailedPrecondition(
+            f"--exec-root {config.exec_root} is in use: docker-containerd (PID {found.pid}) keeps the containers of "
+            f"{other} there. Give another --exec-root, or end it"
+        )
     return found if _fits(found, config) else _replace(found, config)
 
 
@@ -126,6 +136,18 @@ def _storage(config: Config) -> list[str]:
     name = storage.snapshotter(config.storage_driver)
     options = [word for text in config.storage_opts for word in (f"{_STORAGE}-opt", text)]
     return [*([_STORAGE, name] if name else []), *options]
+
+
+def _foreign(process: Process, config: Config) -> str:
+    """The data root of one that runs for another dockerd; empty for one of ours, with user namespaces or without."""
+    words = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    root = next((Path(value).parent for name, value in itertools.pairwise(words) if name == "--root"), config.data_root)
+    return "" if _plain(root) == _plain(config.data_root) else str(_plain(root))
+
+
+def _plain(root: Path) -> Path:
+    """A data root without the part that user namespaces put behind it, `<uid>.<gid>`."""
+    return root.parent if re.fullmatch(r"\d+\.\d+", root.name) else root
 
 
 def _fits(process: Process, config: Config) -> bool:
