@@ -16,6 +16,8 @@ from typing import Self
 from tests.harness.wait import until
 
 SYSTEMD = Path("/lib/systemd/systemd")
+HERE = Path(__file__).parents[2]
+"""This checkout, which may lie in a place that is covered, or on a file system of its own."""
 PLACES = "/opt/dockerd/bin:/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin"
 
 SCRIPT = r"""
@@ -36,6 +38,8 @@ for place in run tmp var/lib/docker var/lib/docker-containerd; do
     mkdir -p $root/$place
     mount -t tmpfs tmpfs $root/$place
 done
+mkdir -p $root$4
+mount --bind $4 $root$4
 ip link set lo up
 cd $root
 rm -rf etc/systemd/system usr/lib/systemd/system/*.target.wants usr/lib/systemd/system-generators
@@ -44,7 +48,7 @@ mkdir .old
 pivot_root . .old
 umount -l /.old
 path=$3
-shift 3
+shift 4
 exec env -i container=test PATH=$path "$@"
 """
 
@@ -86,7 +90,7 @@ class Machine:
         words = ["unshare", "-m", "-p", "-f", "-C", "-i", "-n", "-u", "--kill-child", "--propagation", "private", "--"]
         log = self.log.open("wb")
         self.process = subprocess.Popen(
-            [*words, "sh", "-c", SCRIPT, "sh", self.root, self.files, PLACES, *self.command],
+            [*words, "sh", "-c", SCRIPT, "sh", self.root, self.files, PLACES, HERE, *self.command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=join, start_new_session=True,
         )  # fmt: skip
         log.close()
