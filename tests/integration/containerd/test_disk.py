@@ -14,12 +14,12 @@ BUSYBOX = "docker.io/library/busybox:latest"
 
 @pytest.fixture
 def small() -> Iterator[Daemon]:
-    """A daemon whose root is a file system of 5 MiB."""
+    """A daemon whose root is a file system of 8 MiB."""
     if CTR is None:
         pytest.skip("ctr is missing: apt-get install containerd")
     daemon = Daemon()
     daemon.root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m,mode=0700", "tmpfs", daemon.root], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", daemon.root], check=True)
     try:
         with daemon:
             yield daemon

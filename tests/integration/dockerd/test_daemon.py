@@ -59,7 +59,8 @@ def test_same_data_root_is_refused(engine: Engine) -> None:
 
 
 def test_same_pid_file_is_refused(engine: Engine) -> None:
-    code, out = engine.fails_to_start("--data-root", str(engine.root / "data2"))
+    roots = ("--data-root", str(engine.root / "data2"), "--exec-root", str(engine.root / "exec2"))
+    code, out = engine.fails_to_start(*roots)
     assert code == 1 and f"process with PID {engine.pid} is still running" in out
     assert engine.pidfile.read_text() == str(engine.pid)
 
@@ -72,6 +73,7 @@ def test_names_of_processes_are_readable(engine: Engine) -> None:
 
 def test_tree_shows_what_runs(engine: Engine) -> None:
     engine.docker.ok("run", "-d", "--name", "tree", "-p", "127.0.0.1:8099:80", "busybox", "sleep", "600")
+    until(lambda: any(node["name"] == "sleep" for node in nodes(engine)), "the runtime's init has become the program")
     by_role = {node["role"]: node for node in nodes(engine) if node["role"] != "zygote"}
     assert list(by_role) == ["daemon", "containerd", "proxy", "shim", "container"]
     container = by_role["container"]
