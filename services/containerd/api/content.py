@@ -98,7 +98,7 @@ class ContentService(ContentServicer):
         namespace, ingest = session.ingest.row.namespace, session.ingest
         if request.expected:
             session.expected = check_digest(request.expected)
-            if self._store.has(namespace, session.expected):
+            if self._store.claim(namespace, session.expected, ingest.lease):
                 self._store.abandon(ingest)
                 raise errdefs.AlreadyExists(f"blob with expected digest {session.expected} exists: already exists")
         session.total = request.total or session.total

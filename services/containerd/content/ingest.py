@@ -23,6 +23,8 @@ class Publisher(Protocol):
 
     def has(self, namespace: str, digest: str) -> bool: ...
 
+    def claim(self, namespace: str, digest: str, lease: str) -> bool: ...
+
     def publish(self, ingest: "Ingest", digest: str, labels: dict[str, str]) -> None:
         """Move the synced file to its place and make it visible."""
         ...
@@ -94,7 +96,7 @@ class Ingest:
         if not self._store.has(self.row.namespace, digest):
             with storage.translated(f"cannot sync content of {self.row.ref}"):
                 await threads.run(os.fsync, self.file)
-        if self._store.has(self.row.namespace, digest):
+        if self._store.claim(self.row.namespace, digest, self.lease):
             self._store.abandon(self)
             raise errdefs.AlreadyExists(f"content {digest}: already exists")
         os.fchmod(self.file, 0o444)

@@ -118,8 +118,7 @@ class ContentStore:
 
     def _there(self, namespace: str, digest: str, size: int, lease: str) -> bool:
         """Whether the blob is visible here now: it was, or another namespace holds it and from now on this one does."""
-        if self._rows.has(namespace, digest):
-            self._rows.hold(namespace, lease, digest)
+        if self.claim(namespace, digest, lease):
             return True
         held = self._rows.size_anywhere(digest)
         if held is None or size not in (0, held):
@@ -140,6 +139,13 @@ class ContentStore:
             raise
         if not ours:
             ingest.path.unlink()
+
+    def claim(self, namespace: str, digest: str, lease: str) -> bool:
+        """Whether a blob is visible here already; if it is, the lease that wanted to write it holds it."""
+        if not self._rows.has(namespace, digest):
+            return False
+        self._rows.hold(namespace, lease, digest)
+        return True
 
     def abandon(self, ingest: Ingest) -> None:
         ingest.close()

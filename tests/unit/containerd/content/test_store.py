@@ -148,6 +148,19 @@ def test_existing_blob_is_not_written_again(content: Content) -> None:
     run(work())
 
 
+def test_existing_blob_is_held_by_the_lease_that_would_write_it(content: Content) -> None:
+    async def work() -> None:
+        name = await content.put(DATA)
+        content.stores.leases.create(NS, "one", {})
+        ingest = await content.store.writer(NS, "third", 0, "", "one")
+        await ingest.write(DATA)
+        with pytest.raises(errdefs.AlreadyExists):
+            await ingest.commit(0, "", {})
+        assert [each.id for each in content.stores.leases.resources(NS, "one")] == [name]
+
+    run(work())
+
+
 def test_blob_of_another_namespace_is_shared_on_request(content: Content) -> None:
     async def work() -> str:
         name = await content.put(DATA)
