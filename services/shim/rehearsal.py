@@ -36,7 +36,7 @@ for word; do
     last=$word
 done
 [ "$create" ] || exit 0
-{ echo line; echo line >&2; exec sleep 5; } &
+{ echo line; echo line >&2; exec sleep 2; } &
 echo $! >"$file"
 """
 
