@@ -28,6 +28,8 @@ REFERENCE = os.environ.get("ENGINE") == "reference"
 ROOTS = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
 START = 40.0 * PATIENCE
 STOP = 60.0 * PATIENCE
+GONE = 5.0
+"""Seconds that the last processes may take to end: what a killed zygote had rehearsed with ends by itself."""
 NEIGHBOUR, HOST = "198.18.0.2", "198.18.0.1"
 
 
@@ -192,7 +194,10 @@ class Engine:
 
     def remains(self) -> list[str]:
         """What a stopped engine has left: empty when all is well."""
-        return leftovers.find(self.name, self.root, self.network)
+        deadline = time.monotonic() + GONE
+        while (found := leftovers.find(self.name, self.root, self.network)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
 
     def close(self) -> None:
         """Ends everything by force, whatever state it is in."""
