@@ -50,10 +50,10 @@ def push_image(
 ) -> AsyncIterator[bytes]:
     if name.digest:
         raise InvalidArgument("cannot push a digest reference")
-    work = push.Push(
-        engine.images, settings(engine.config), _transfers(engine).uploads, name, credentials, lambda record: None
+    return push.push(
+        engine.images, settings(engine.config), _transfers(engine).uploads, name, credentials=credentials,
+        all_tags=all_tags,
     )
-    return push.push(work, all_tags=all_tags)
 
 
 async def fetch(engine: Engine, url: str) -> AsyncIterator[bytes]:

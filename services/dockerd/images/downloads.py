@@ -36,6 +36,8 @@ class _Download:
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     released: asyncio.Event = field(default_factory=asyncio.Event)
     state: tuple[str, int, int] = ("Pulling fs layer", 0, 0)
+    received: int = 0
+    """Bytes that all attempts together brought."""
     task: asyncio.Task[None] | None = None
 
     def tell(self, text: str, current: int = 0, total: int = 0) -> None:
@@ -114,22 +116,19 @@ class Downloads:
     async def _attempts(self, source: Repository, download: _Download, lease: str) -> None:
         failed = 0
         while True:
-            before = self._offset(download)
+            before = download.received
             try:
                 return await self._attempt(source, download, lease)
             except (errors.Unreachable, errors.Refused) as error:
                 if isinstance(error, errors.Refused) and not error.passing:
                     raise
-                failed = 1 if self._offset(download) - before >= _FORGIVEN else failed + 1
+                failed = 1 if download.received - before >= _FORGIVEN else failed + 1
                 if failed >= self._settings().attempts:
                     raise
                 log.info("download broke off digest=%s attempt=%d error=%s", download.wanted.digest, failed, error)
             for left in range(min(2 ** (failed - 1), _LONGEST), 0, -1):
                 download.tell(f"Retrying in {left} second{'s' if left > 1 else ''}")
                 await asyncio.sleep(1)
-
-    def _offset(self, download: _Download) -> int:
-        return download.state[1]
 
     async def _attempt(self, source: Repository, download: _Download, lease: str) -> None:
         wanted = download.wanted
@@ -153,6 +152,7 @@ class Downloads:
         wanted, buffer = download.wanted, bytearray()
         async for piece in source.blob(wanted, ingest.offset):
             buffer += piece
+            download.received += len(piece)
             while len(buffer) >= _PIECE:
                 await ingest.write(bytes(buffer[:_PIECE]))
                 del buffer[:_PIECE]

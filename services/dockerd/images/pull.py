@@ -1,7 +1,5 @@
 """`docker pull`: a manifest from the first address that has it, its blobs at once, layers unpacked as they come."""
 
-import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +14,7 @@ from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
 from services.dockerd.images.reference import Reference
+from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images, check_platform, read_image
 from services.dockerd.images.together import together
 from services.dockerd.images.unpack import unpack
@@ -46,7 +45,7 @@ class Pull:
     name: Reference
     credentials: Credentials
     platform: Platform | None
-    say: Callable[[bytes], None]
+    say: Say
     _told: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     async def run(self, *, all_tags: bool) -> None:
@@ -175,7 +174,7 @@ def _silent(text: str, current: int, total: int) -> None:
     """A config has no bar."""
 
 
-async def pull(
+def pull(
     images: Images,
     downloads: Downloads,
     settings: Settings,
@@ -186,16 +185,6 @@ async def pull(
     all_tags: bool,
 ) -> AsyncIterator[bytes]:
     """Records as they come. A client that goes away ends the pull, and downloads that nobody else waits for."""
-    said: asyncio.Queue[bytes | None] = asyncio.Queue()
-    work = asyncio.create_task(
-        Pull(images, downloads, settings, name, credentials, wanted, said.put_nowait).run(all_tags=all_tags)
+    return records(
+        lambda say: Pull(images, downloads, settings, name, credentials, wanted, say).run(all_tags=all_tags)
     )
-    work.add_done_callback(lambda _: said.put_nowait(None))
-    try:
-        while (record := await said.get()) is not None:
-            yield record
-        await work
-    finally:
-        work.cancel()
-        with contextlib.suppress(BaseException):
-            await work

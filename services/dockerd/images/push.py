@@ -4,7 +4,6 @@ Content goes out as it is stored. A layer that came uncompressed is compressed a
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.reference import Reference
+from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 from services.dockerd.images.turns import Turns
@@ -42,7 +42,7 @@ class Push:
     turns: Turns
     name: Reference
     credentials: Credentials
-    say: Callable[[bytes], None]
+    say: Say
     _told: dict[str, float] = field(default_factory=dict)
 
     def _names(self, *, all_tags: bool) -> list[Reference]:
@@ -172,20 +172,15 @@ class Push:
             self.say(progress.bar("Pushing", key, sent, total))
 
 
-async def push(work: Push, *, all_tags: bool) -> AsyncIterator[bytes]:
+def push(
+    images: Images, settings: Settings, turns: Turns, name: Reference, *, credentials: Credentials, all_tags: bool
+) -> AsyncIterator[bytes]:
     """Records as they come; failures too, behind the first of them."""
-    said: asyncio.Queue[bytes | None] = asyncio.Queue()
-    work.say = said.put_nowait
-    task = asyncio.create_task(work.run(all_tags=all_tags))
-    task.add_done_callback(lambda _: said.put_nowait(None))
-    try:
-        while (record := await said.get()) is not None:
-            yield record
+
+    async def work(say: Say) -> None:
         try:
-            await task
+            await Push(images, settings, turns, name, credentials, say).run(all_tags=all_tags)
         except errdefs.EngineError as error:
-            raise errors.of_push(error, work.name) from error
-    finally:
-        task.cancel()
-        with contextlib.suppress(BaseException):
-            await task
+            raise errors.of_push(error, name) from error
+
+    return records(work)
