@@ -1,6 +1,7 @@
 """A container's whole life, played in the idle zygote with a runtime that isolates nothing.
 
-Shims share what it warmed; warm.py tells why. Its init is `sleep`, its root a mount that nobody else sees.
+Shims share what it warmed; warm.py tells why. Its init waits for the end of a fifo that the zygote alone holds open,
+so that it ends with the zygote whatever ends that; its root is a mount that nobody else sees.
 """
 
 import json
@@ -36,7 +37,8 @@ for word; do
     last=$word
 done
 [ "$create" ] || exit 0
-{ echo line; echo line >&2; exec sleep 2; } &
+hold=${0%/*}/hold
+{ echo line; echo line >&2; exec 9<>"$hold" 8<"$hold" 9>&-; read -r end <&8; } &
 echo $! >"$file"
 """
 
@@ -55,10 +57,12 @@ def play(directory: Path, busy: Callable[[], bool]) -> None:
         directory.mkdir(mode=0o700)
         (directory / "runc").write_text(_RUNTIME)
         (directory / "runc").chmod(0o700)
-        for round_ in range(_ROUNDS):
-            if busy():
-                return
-            _play(directory, directory / str(round_))
+        os.mkfifo(directory / "hold", 0o600)
+        with (directory / "hold").open("r+b", buffering=0):
+            for round_ in range(_ROUNDS):
+                if busy():
+                    return
+                _play(directory, directory / str(round_))
     except Exception as error:
         log.info("rehearsal left off error=%s", error)
     finally:

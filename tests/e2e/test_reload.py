@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +41,7 @@ def reload(engine: Engine, document: object) -> dict[str, str]:
 
 
 def events(engine: Engine) -> list[dict[str, Any]]:
-    words = ("--since", "1h", "--until", "0s", "--filter", "type=daemon", "--format", "{{json .}}")
+    words = ("--since", "1h", "--until", f"{time.time():.9f}", "--filter", "type=daemon", "--format", "{{json .}}")
     out = engine.docker.ok("events", *words)
     return [each for each in map(json.loads, out.splitlines()) if each["Action"] == "reload"]
 

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,8 @@ _READY: Final = 20.0
 _ANSWER: Final = 10.0
 _RESTART: Final = 1.0
 _LONGEST: Final = 60.0
+_GRACE: Final = 2.0
+"""Seconds in which a zygote ends by itself once nobody asks: a round of its rehearsal takes a tenth of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,12 @@ class Zygote:
         return self._channel
 
     def close(self) -> None:
-        """End it; shims it forked are not its children and live on."""
+        """End it, with what it rehearses; shims it forked are not its children and live on."""
         self._closed = True
+        if self._channel is not None and self._process is not None:
+            self._channel.shutdown(socket.SHUT_RDWR)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
         self._gone("closed")
 
     def _readable(self) -> None:

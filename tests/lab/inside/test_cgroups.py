@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def group(engine: Engine, docker: Docker, name: str) -> Path:
 
 
 def actions(docker: Docker, name: str) -> list[str]:
-    words = ["--since", "1h", "--until", "0s", "--filter", f"container={name}", "--format", "json"]
+    words = ["--since", "1h", "--until", f"{time.time():.9f}", "--filter", f"container={name}", "--format", "json"]
     return [json.loads(line)["Action"] for line in docker.ok("events", *words).splitlines()]
 
 
