@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protos.idmap import Owners
-from services.dockerd import flags, rules
+from services.dockerd import flags
 from services.dockerd.oci import cdi
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Runtime:
     @property
     def program(self) -> str:
         """The OCI runtime itself; "" where only its shim knows."""
-        if self.type and self.type != rules.RUNC_SHIM:
+        if self.type and self.type != flags.RUNC_SHIM:
             return ""
         return str(self.path or self.options.get("BinaryName") or flags.STOCK_RUNTIME)
 

@@ -113,6 +113,8 @@ def usage(problem: str) -> InvalidArgument:
 CGROUP_DRIVER: Final = "native.cgroupdriver"
 STOCK_RUNTIME: Final = "runc"
 """Always there, and under no other program's name."""
+RUNC_SHIM: Final = "io.containerd.runc.v2"
+"""The type of the shim that drives runc, and whatever has its command line."""
 
 
 # Readers of values: text in, ValueError in Docker's words.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.cluster import settings
+from services.dockerd.flags import RUNC_SHIM
 from services.dockerd.logger import options as logs
 from services.dockerd.network.drivers import default
 from services.dockerd.release import NEWEST, OLDEST, Version
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_SOCKET_PATH: Final = 107
 """Bytes of sun_path without its final zero."""
-RUNC_SHIM: Final = "io.containerd.runc.v2"
 RUNC_OPTIONS: Final[dict[str, tuple[str, type]]] = {
     "BinaryName": ("binary_name", str), "Root": ("root", str), "SystemdCgroup": ("systemd_cgroup", bool),
     "NoPivotRoot": ("no_pivot_root", bool), "NoNewKeyring": ("no_new_keyring", bool),

@@ -10,9 +10,9 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd.container import restart
-from services.dockerd.container.container import Container, Outcome
+from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import execs, health, notify, save, shm, streams, tasks
+from services.dockerd.engine import execs, health, notify, remove, save, shm, streams, tasks, wait
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.tasks import Exit
 from services.dockerd.volumes import mounts
@@ -58,25 +58,16 @@ async def _settle(engine: Engine, container: Container, ran: float) -> None:
     await asyncio.wait([network])
     container.released = True
     retry = container.state.status is Status.RESTARTING
-    wake(container, "next-exit")
+    wait.wake(container, "next-exit")
     if not retry:
-        wake(container, "not-running")
+        wait.wake(container, "not-running")
         if container.host.AutoRemove and not container.keep and not engine.closing:
-            engine.spawn(_auto_remove(engine, container), f"auto-remove {container.short}")
+            engine.spawn(remove.quietly(engine, container), f"auto-remove {container.short}")
     await asyncio.wait([task])
     streams.discard(engine, container.id)
     if retry and container.state.status is Status.RESTARTING:
         delay = container.backoff.next(ran)
         container.retry = engine.spawn(_restart(engine, container, delay), f"restart {container.short}")
-
-
-def wake(container: Container, condition: str) -> None:
-    """Answer those who wait for `condition`."""
-    error = "" if condition == "removed" else container.state.error  # a start's failure is no failure to remove
-    outcome = Outcome(container.state.exit_code, error)
-    for waiter in container.waiters.pop(condition, []):
-        if not waiter.done():
-            waiter.set_result(outcome)
 
 
 async def _release(engine: Engine, container: Container) -> None:
@@ -112,22 +103,3 @@ async def _restart(engine: Engine, container: Container, delay: float) -> None:
             await start.run(engine, container)
         except errdefs.EngineError as error:
             log.warning("restart failed container=%s error=%s", container.short, error)
-
-
-def cancel_restart(engine: Engine, container: Container) -> bool:
-    """Give up a restart that waits for its time: the container has then exited. False where there is none."""
-    if container.state.status is not Status.RESTARTING:
-        return False
-    if container.retry:
-        container.retry.cancel()
-    container.state = container.state.exited(container.state.exit_code, container.state.finished_at or time.time_ns())
-    save.save(engine, container)
-    engine.containers.refresh(container)
-    wake(container, "not-running")
-    return True
-
-
-async def _auto_remove(engine: Engine, container: Container) -> None:
-    from services.dockerd.engine import remove  # the verb uses this module
-
-    await remove.quietly(engine, container)

@@ -6,7 +6,7 @@ from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import exits, notify, tasks
+from services.dockerd.engine import notify, retry, tasks
 from services.dockerd.engine.engine import Engine
 
 KILL = 9
@@ -23,7 +23,7 @@ async def kill(engine: Engine, reference: str, signal: str = "") -> None:
         raise errdefs.Conflict(f"cannot kill container: {reference}: container {container.id} is not running")
     if container.state.status is Status.RESTARTING and number in (KILL, signals.parse(container.stop_signal)):
         container.manually_stopped = True
-        exits.cancel_restart(engine, container)
+        retry.cancel(engine, container)
         return
     await send(engine, container, number)
 

@@ -13,7 +13,7 @@ from typing import Final
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import attach, exits, health, kill, layerdb, notify, save, stop, tasks, views
+from services.dockerd.engine import attach, health, kill, layerdb, notify, retry, save, stop, tasks, views, wait
 from services.dockerd.engine.engine import Engine
 from services.dockerd.metrics import meter
 from services.dockerd.volumes import mounts
@@ -91,7 +91,7 @@ async def _end(engine: Engine, container: Container) -> None:
     if container.starting:
         async with container.lock:
             pass
-    if not exits.cancel_restart(engine, container) and container.state.running:
+    if not retry.cancel(engine, container) and container.state.running:
         await stop.end(engine, container, kill.KILL, 10)
 
 
@@ -117,7 +117,7 @@ def _leave(engine: Engine, container: Container, *, volumes: bool) -> list[str]:
     for each in container.execs:
         engine.execs.pop(each, None)
     notify.container(engine, container, "destroy")
-    exits.wake(container, "removed")
+    wait.wake(container, "removed")
     return left
 
 

@@ -1,7 +1,7 @@
 """`restart`: stop, then start; also starts what does not run."""
 
 from services.dockerd.container import signals
-from services.dockerd.engine import exits, notify, start, stop
+from services.dockerd.engine import notify, retry, start, stop
 from services.dockerd.engine.engine import Engine
 
 
@@ -11,7 +11,7 @@ async def restart(engine: Engine, reference: str, *, timeout: int | None = None,
     container.keep = True
     try:
         async with container.lock:
-            if container.state.active and not exits.cancel_restart(engine, container):
+            if container.state.active and not retry.cancel(engine, container):
                 container.manually_stopped = True
                 patience = container.stop_timeout() if timeout is None else timeout
                 await stop.end(engine, container, number, patience)

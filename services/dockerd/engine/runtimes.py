@@ -10,11 +10,11 @@ from google.protobuf import any_pb2
 from protos import errdefs, typeurl
 from protos.containerd.types.runc.options import oci_pb2
 from protos.containerd.types.runtimeoptions.v1 import api_pb2
-from services.dockerd import config, rules
+from services.dockerd import config, flags, rules
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 
-SHIM: Final = rules.RUNC_SHIM
+SHIM: Final = flags.RUNC_SHIM
 
 
 @dataclass(frozen=True, slots=True)

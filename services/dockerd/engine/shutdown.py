@@ -9,7 +9,7 @@ from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.container.container import Container
 from services.dockerd.container.state import Status
-from services.dockerd.engine import exits, kill, save, stop, tasks
+from services.dockerd.engine import kill, retry, save, stop, tasks
 from services.dockerd.engine.engine import Engine
 
 log = logging.getLogger("shutdown")
@@ -27,7 +27,7 @@ async def shutdown(engine: Engine, forced: asyncio.Event) -> None:
     engine.volumes.mounting.refuse()
     for container in engine.containers:
         if container.retry and not engine.config.live_restore:
-            exits.cancel_restart(engine, container)
+            retry.cancel(engine, container)
     if not engine.config.live_restore:
         await _stop_all(engine, forced)
     settling = [each.settled for each in engine.containers if each.settled and not each.settled.done()]

@@ -25,12 +25,14 @@ from services.dockerd.engine import (
     health,
     notify,
     remove,
+    retry,
     runtimes,
     save,
     shm,
     streams,
     tasks,
     views,
+    wait,
     wiring,
 )
 from services.dockerd.engine.engine import Engine
@@ -46,7 +48,7 @@ async def start(engine: Engine, reference: str) -> None:
     container.state.check("start", container.id)
     async with container.lock:
         container.state.check("start", container.id)
-        exits.cancel_restart(engine, container)
+        retry.cancel(engine, container)
         container.restart_count = 0
         container.backoff.reset()
         await run(engine, container)
@@ -193,7 +195,7 @@ async def _roll_back(engine: Engine, container: Container, failure: failures.Fai
     container.starting = False
     save.save(engine, container)
     engine.containers.refresh(container)
-    exits.wake(container, "not-running")
+    wait.wake(container, "not-running")
     if container.host.AutoRemove and not container.keep:
         engine.spawn(remove.quietly(engine, container), f"auto-remove {container.short}")
 

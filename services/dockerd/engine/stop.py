@@ -7,7 +7,7 @@ from typing import Final
 from protos import errdefs
 from services.dockerd.container import signals
 from services.dockerd.container.container import Container, Outcome
-from services.dockerd.engine import exits, kill, notify, wait
+from services.dockerd.engine import kill, notify, retry, wait
 from services.dockerd.engine.engine import Engine
 
 _AFTER_KILL: Final = 10.0
@@ -22,7 +22,7 @@ async def stop(engine: Engine, reference: str, *, timeout: int | None = None, si
     if not container.state.active:
         raise errdefs.NotModified(f"container {container.id} is already stopped")
     container.manually_stopped = True
-    if not exits.cancel_restart(engine, container):
+    if not retry.cancel(engine, container):
         await end(engine, container, number, container.stop_timeout() if timeout is None else timeout)
     notify.container(engine, container, "stop")
 

@@ -31,6 +31,15 @@ def until(container: Container, condition: str) -> asyncio.Future[Outcome]:
     return future
 
 
+def wake(container: Container, condition: str) -> None:
+    """Answer those who wait for `condition`."""
+    error = "" if condition == "removed" else container.state.error  # a start's failure is no failure to remove
+    outcome = Outcome(container.state.exit_code, error)
+    for waiter in container.waiters.pop(condition, []):
+        if not waiter.done():
+            waiter.set_result(outcome)
+
+
 async def reply(ended: asyncio.Future[Outcome]) -> AsyncIterator[bytes]:
     """The answer on the wire, once it is known; given up, the future is forgotten."""
     try:

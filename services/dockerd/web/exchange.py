@@ -6,25 +6,39 @@ until then, and a request that is hijacked leaves everything behind its head to 
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from services.dockerd.web import heads
 from services.dockerd.web.asgi import ASGIApp, Message, Scope
 from services.dockerd.web.framing import Body
-
-if TYPE_CHECKING:
-    from services.dockerd.web.protocol import Protocol
-    from services.dockerd.web.raw import Raw
+from services.dockerd.web.raw import Raw
 
 log = logging.getLogger("web")
 
 _BODILESS = frozenset((204, 304))
 
 
+class Connection(Protocol):
+    """What moves the bytes, as an exchange needs it: web/protocol.py has it."""
+
+    transport: asyncio.Transport
+    always: bytes
+
+    def pull(self) -> None: ...
+    def skim(self) -> None: ...
+    def flow(self) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    async def drain(self) -> None: ...
+    def finished(self, exchange: "Exchange") -> None: ...
+    def end(self, *, linger: bool) -> None: ...
+    def abort(self) -> None: ...
+    async def give(self, head: bytes, before: bytes) -> Raw: ...
+
+
 class Exchange:
     """`receive` and `send` of ASGI; the extensions `hijack`, and `connection`, which tells of the transport."""
 
-    def __init__(self, connection: "Protocol", scope: Scope, body: Body, *, keep_alive: bool, expects: bool) -> None:
+    def __init__(self, connection: Connection, scope: Scope, body: Body, *, keep_alive: bool, expects: bool) -> None:
         self.connection = connection
         self.scope = scope
         self.body = body
@@ -178,7 +192,7 @@ class Exchange:
         self.changed.set()
         self.connection.finished(self)
 
-    async def hijack(self, upgrade: bool, media_type: str, accept: str = "") -> "Raw":
+    async def hijack(self, upgrade: bool, media_type: str, accept: str = "") -> Raw:
         """Flush the upgrade's head and give the connection away; ConnectionError where it is lost.
 
         With `accept` it becomes a websocket.

@@ -5,6 +5,7 @@ import pytest
 from protos.errdefs import InvalidArgument
 from services.dockerd import rules
 from services.dockerd.config import Config, Runtime
+from services.dockerd.flags import RUNC_SHIM
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,9 @@ from services.dockerd.config import Config, Runtime
         (Runtime(path="/x", type="io.x.v1"), "cannot configure both path and runtimeType for the same runtime"),
         (Runtime(path="/x", options={"Root": "/r"}), "options cannot be used with a path runtime"),
         (Runtime(type="io.x.v1", args=("-a",)), "args cannot be used with a runtimeType runtime"),
-        (Runtime(type=rules.RUNC_SHIM, options={"Nope": 1}), "options has no Nope"),
-        (Runtime(type=rules.RUNC_SHIM, options={"Root": 1}), "options.Root must be a string"),
-        (Runtime(type=rules.RUNC_SHIM, options={"SystemdCgroup": "yes"}), "options.SystemdCgroup must be a boolean"),
+        (Runtime(type=RUNC_SHIM, options={"Nope": 1}), "options has no Nope"),
+        (Runtime(type=RUNC_SHIM, options={"Root": 1}), "options.Root must be a string"),
+        (Runtime(type=RUNC_SHIM, options={"SystemdCgroup": "yes"}), "options.SystemdCgroup must be a boolean"),
     ],
 )
 def test_impossible_runtimes_are_refused(runtime: Runtime, problem: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.dockerd.container.state import Status
-from services.dockerd.engine import exits, save, wait
+from services.dockerd.engine import exits, retry, save, wait
 from services.dockerd.engine.tasks import Exit
 from tests.unit.dockerd.engine.made import bench
 from tests.unit.dockerd.waiting import until
@@ -119,7 +119,7 @@ def test_restart_that_waits_can_be_given_up(tmp_path: Path) -> None:
             exits.record(it.engine, box, end(box.id))
             rest = wait.until(box, "not-running")
             await until(lambda: box.retry is not None)
-            assert exits.cancel_restart(it.engine, box) and not exits.cancel_restart(it.engine, box)
+            assert retry.cancel(it.engine, box) and not retry.cancel(it.engine, box)
             assert (await rest).code == 3 and box.state.status is Status.EXITED
 
     asyncio.run(main())

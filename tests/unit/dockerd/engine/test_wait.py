@@ -33,7 +33,7 @@ def test_each_condition_has_its_moment(tmp_path: Path) -> None:
             await it.settled(box)
             assert [waiting[each].result().code for each in ("not-running", "next-exit")] == [5, 5]
             assert not waiting["removed"].done()
-            exits.wake(box, "removed")
+            wait.wake(box, "removed")
             assert waiting["removed"].result().code == 5
 
     asyncio.run(main())
