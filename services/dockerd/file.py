@@ -6,8 +6,8 @@ As in Docker a file may be empty, and may begin with a byte order mark. What the
 import codecs
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
@@ -29,6 +29,8 @@ SINGLE: Final = {"host-gateway-ip": "host-gateway-ips"}
 class Entry:
     value: Any
     line: int
+    within: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Lines of the keys of the object that it is, `a.b` for what is deeper."""
 
 
 def read(data: bytes) -> dict[str, Entry]:
@@ -38,7 +40,7 @@ def read(data: bytes) -> dict[str, Entry]:
         return {}
     document = _parse(text)
     lines = _lines(text)
-    entries = {key: Entry(value, lines[key]) for key, value in _flat(document, lines)}
+    entries = {key: Entry(value, lines[key], _within(key, lines)) for key, value in _flat(document, lines)}
     _listed(entries)
     if unknown := [key for key in entries if key not in _KEYS | IGNORED]:
         where = ", ".join(str(entries[key].line) for key in unknown)
@@ -57,7 +59,8 @@ def _listed(entries: dict[str, Entry]) -> None:
         entry = entries.pop(old)
         if new in entries:
             raise InvalidArgument(f"line {entry.line}: {old} stands in the file beside {new}, which has replaced it")
-        entries[new] = Entry(entry.value if entry.value in (None, "") else [entry.value], entry.line)
+        value = [] if entry.value == "" else None if entry.value is None else [entry.value]
+        entries[new] = Entry(value, entry.line)
 
 
 def _decode(data: bytes) -> str:
@@ -80,9 +83,23 @@ def _parse(text: str) -> dict[str, Any]:
         raise InvalidArgument(f"invalid JSON: line {line}, column {column}: {problem}") from error
     except ValueError as error:
         raise InvalidArgument(f"invalid JSON: {error}") from error
+    except RecursionError as error:
+        problem = "too many objects and lists in one another"
+        raise InvalidArgument(f"invalid JSON: line {_deepest(text)}: {problem}") from error
     if not isinstance(document, dict):
         raise InvalidArgument("the file's content must be a JSON object")
     return document
+
+
+def _deepest(text: str) -> int:
+    """The line where more is open than anywhere before it."""
+    line, opened, most, found = 1, 0, 0, 1
+    for token in _TOKEN.findall(text):
+        line += token == "\n"
+        opened += (token in "{[") - (token in "}]")
+        if opened > most:
+            most, found = opened, line
+    return found
 
 
 def _no_constant(text: str) -> None:
@@ -97,6 +114,10 @@ def _flat(document: dict[str, Any], lines: dict[str, int]) -> Iterator[tuple[str
             yield from ((f"{key}.{name}", inner) for name, inner in value.items())
         elif value is not None:
             raise InvalidArgument(f"line {lines[key]}: {key}: expected an object")
+
+
+def _within(key: str, lines: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix(f"{key}."): line for name, line in lines.items() if name.startswith(f"{key}.")}
 
 
 def _lines(text: str) -> dict[str, int]:

@@ -254,7 +254,9 @@ def pool(text: str) -> tuple[str, int]:
         fields[key.strip().lower()] = value.strip()
     try:
         base, size = ipaddress.ip_network(fields["base"], strict=False), int(fields["size"])
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
+        raise ValueError(f"invalid address pool {text}: it has no {error.args[0]}") from None
+    except ValueError as error:
         raise ValueError(f"invalid address pool {text}: {error}") from None
     if not base.prefixlen <= size <= base.max_prefixlen:
         raise ValueError(f"invalid pools size: {size}")

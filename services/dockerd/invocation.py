@@ -104,7 +104,8 @@ class _Found:
                 try:
                     chosen[option] = values.from_json(option.flag, entry.value)
                 except ValueError as error:
-                    raise self._bad(f"line {entry.line}: {option.key}: {error}") from error
+                    line = entry.within.get(getattr(error, "name", ""), entry.line)
+                    raise self._bad(f"line {line}: {option.key}: {error}") from error
             if option.flag.name in self.given:
                 value = self.given[option.flag.name]
                 # Only runtimes may stand in both places: those of the flags are added.

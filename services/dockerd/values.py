@@ -8,7 +8,16 @@ from services.dockerd.flags import Flag
 _NAMES: Final = {
     bool: "a boolean", int: "a number", float: "a fraction", str: "a string", list: "a list", dict: "an object",
 }
+_INT64: Final = 1 << 63
 _RUNTIME: Final[dict[str, type]] = {"path": str, "runtimeArgs": list, "runtimeType": str, "options": dict}
+
+
+class Misfit(ValueError):
+    """A value of another type than it has to be, at `name` within its option."""
+
+    def __init__(self, problem: str, name: str) -> None:
+        super().__init__(f"{name}: {problem}" if name else problem)
+        self.name = name
 
 
 def from_json(flag: Flag, value: Any) -> Any:
@@ -46,7 +55,7 @@ def _pair(flag: Flag, key: str, value: Any) -> tuple[str, Any]:
 
 
 def _ulimit(name: str, value: Any) -> tuple[str, tuple[int, int]]:
-    limits = _typed(value, dict, name)
+    limits = _spelled(_typed(value, dict, name), "Name", "Soft", "Hard")
     soft, hard = (_typed(limits.get(key, 0), int, f"{name}.{key}") for key in ("Soft", "Hard"))
     return flags.ulimit(f"{name}={soft}:{hard}")
 
@@ -54,8 +63,9 @@ def _ulimit(name: str, value: Any) -> tuple[str, tuple[int, int]]:
 def _runtime(name: str, value: Any) -> tuple[str, dict[str, Any]]:
     if name == flags.STOCK_RUNTIME:
         raise ValueError(f"runtime name '{name}' is reserved")
+    value = _spelled(_typed(value, dict, name), *_RUNTIME)
     for key, kind in _RUNTIME.items():
-        if key in _typed(value, dict, name):
+        if key in value:
             _typed(value[key], kind, f"{name}.{key}")
     for argument in value.get("runtimeArgs") or ():
         _typed(argument, str, f"{name}.runtimeArgs")
@@ -67,14 +77,27 @@ def _item(flag: Flag, value: Any) -> Any:
     if read is flags.boolean or read is flags.integer:
         return _typed(value, bool if read is flags.boolean else int)
     if read is flags.pool and isinstance(value, dict):
-        return flags.pool(f"base={value.get('base')},size={value.get('size')}")
+        return _pool(_spelled(value, "base", "size"))
     if read is flags.size and type(value) is int:
         return value
     return read(_typed(value, str))
 
 
+def _pool(fields: dict[str, Any]) -> tuple[str, int]:
+    base, size = _typed(fields.get("base", ""), str, "base"), _typed(fields.get("size", 0), int, "size")
+    return flags.pool(f"base={base},size={size}")
+
+
+def _spelled(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """`fields` with these names in these spellings: inside of an option's value Docker takes any case."""
+    known = {name.lower(): name for name in names}
+    return {known.get(key.lower(), key): value for key, value in fields.items()}
+
+
 def _typed(value: Any, kind: type, name: str = "") -> Any:
     if type(value) is not kind:
         found = "null" if value is None else _NAMES[type(value)]
-        raise ValueError(f"{name}: expected {_NAMES[kind]}, got {found}".removeprefix(": "))
+        raise Misfit(f"expected {_NAMES[kind]}, got {found}", name)
+    if kind is int and not -_INT64 <= value < _INT64:
+        raise Misfit(f"{value} is out of range", name)
     return value

@@ -45,6 +45,8 @@ def test_byte_order_marks_are_read() -> None:
         ('{"log-opts": {"a": "1",\n"a": "2"}}', "line 2: log-opts.a stands in the file twice, in line 1 too"),
         ('{"foo": 1}', "the following directives don't match any configuration option: foo (line 1)"),
         ('{"proxies":\n{"ftp": "x"}}', "configuration option: proxies.ftp (line 2)"),
+        ('{\n"log-opts":\n' + '{"a":' * 9999 + "1" + "}" * 10000, "line 3: too many objects and lists in one another"),
+        ("[" * 9999, "invalid JSON: line 1: too many objects"),
         ('{\n"proxies": "x"}', "line 2: proxies: expected an object"),
     ],
 )
@@ -60,3 +62,13 @@ def test_the_same_key_in_different_objects_is_fine() -> None:
 
 def test_null_says_nothing() -> None:
     assert file.read(b'{"debug": null}') == {}
+
+
+def test_an_empty_text_for_a_key_of_one_value_says_nothing() -> None:
+    assert file.read(b'{"host-gateway-ip": ""}') == {"host-gateway-ips": Entry([], 1)}
+    assert file.read(b'{"host-gateway-ip": "1.2.3.4"}') == {"host-gateway-ips": Entry(["1.2.3.4"], 1)}
+
+
+def test_keys_inside_of_a_value_have_their_lines() -> None:
+    text = '{"runtimes":\n{"a":\n{"path":\n"/a"}}}'
+    assert file.read(text.encode())["runtimes"].within == {"a": 2, "a.path": 3}

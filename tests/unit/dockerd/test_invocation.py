@@ -82,6 +82,8 @@ def test_broken_file_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path, '{"debug":').startswith(BAD_FILE + "invalid JSON: ")
     assert refusal(tmp_path, []) == BAD_FILE + "the file's content must be a JSON object"
     assert refusal(tmp_path, {"debug": "yes"}) == BAD_FILE + "line 1: debug: expected a boolean, got a string"
+    inner = refusal(tmp_path, '{"log-opts":\n{"a":\n1}}')
+    assert inner == BAD_FILE + "line 2: log-opts: a: expected a string, got a number"
     assert refusal(tmp_path, {"labels": ["x"]}) == BAD_FILE + "line 1: labels: bad attribute format: x"
     assert refusal(tmp_path, {"dns": "1.1.1.1"}) == BAD_FILE + "line 1: dns: expected a list, got a string"
 
