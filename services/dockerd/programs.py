@@ -1,6 +1,7 @@
 """Where programs are: shutil's `which` without its import, which costs more than all our calls."""
 
 import os
+from pathlib import Path
 from typing import Final
 
 PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -10,9 +11,13 @@ PATH: Final = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/
 def which(program: str) -> str:
     """The path of a program, or ""."""
     if "/" in program:
-        return program if os.access(program, os.X_OK) else ""
+        return program if _runs(program) else ""
     places = (f"{directory}/{program}" for directory in PATH.split(":") if directory)
-    return next((place for place in places if os.access(place, os.X_OK)), "")
+    return next((place for place in places if _runs(place)), "")
+
+
+def _runs(path: str) -> bool:
+    return os.access(path, os.X_OK) and not Path(path).is_dir()
 
 
 def init(configured: str) -> str:

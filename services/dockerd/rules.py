@@ -74,6 +74,8 @@ def _numbers(config: "Config") -> None:
     for name, number in numbers.items():
         if number < 0:
             raise InvalidArgument(f"invalid {name}: {number}")
+    if config.mtu and not 68 <= config.mtu <= 65535:
+        raise InvalidArgument(f"invalid default MTU: {config.mtu}: a bridge has between 68 and 65535")
     if not -1000 <= config.oom_score_adjust <= 1000:
         raise InvalidArgument(f"invalid oom score: {config.oom_score_adjust}: it is between -1000 and 1000")
 

@@ -277,7 +277,7 @@ def test_the_sample_file_is_taken(fresh: Fresh) -> None:
         (["--label", "a=1", "--label", "a=2"], "conflict labels"),
         (["--registry-mirror", "ftp://x"], 'unsupported scheme "ftp" in "ftp://x"'),
         (["--insecure-registry", "-x"], "invalid index name (-x). Cannot begin or end with a hyphen"),
-        (["--seccomp-profile", "/no/such"], "/no/such"),
+        (["--seccomp-profile", "/no/such"], "opening seccomp profile (/no/such) failed: open /no/such: no such file"),
         (["--graph", "/a", "--data-root", "/b"], 'cannot specify both "--graph" and "--data-root" option'),
     ],
 )

@@ -94,9 +94,14 @@ class Secure(asyncio.Transport, asyncio.Protocol):
         self._protocol.connection_made(self)
         return True
 
+    @property
+    def _peer(self) -> str:
+        """Who it is, as `address:port`."""
+        host, port, *_ = self._raw.get_extra_info("peername") or ("?", 0)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def _refuse(self, reason: str) -> None:
-        peer = self._raw.get_extra_info("peername")
-        log.info("http: TLS handshake error from=%s error=%s", peer, reason)
+        log.info("http: TLS handshake error from=%s error=%s", self._peer, reason)
         self._closing = True
         self._raw.close()
 
@@ -130,7 +135,7 @@ class Secure(asyncio.Transport, asyncio.Protocol):
 
     def _break(self, error: ssl.SSLError) -> None:
         """The client has sent what is no TLS, or the session is over."""
-        log.info("http: TLS error from=%s error=%s", self._raw.get_extra_info("peername"), error.reason or error)
+        log.info("http: TLS error from=%s error=%s", self._peer, error.reason or error)
         self._flush()  # the alert that tells the client
         self.abort()
 

@@ -33,6 +33,8 @@ def test_impossible_runtimes_are_refused(runtime: Runtime, problem: str) -> None
         ({"max_concurrent_uploads": -1}, "invalid max concurrent uploads: -1"),
         ({"max_download_attempts": -1}, "invalid max download attempts: -1"),
         ({"mtu": -1}, "invalid default MTU: -1"),
+        ({"mtu": 67}, "invalid default MTU: 67: a bridge has between 68 and 65535"),
+        ({"mtu": 65536}, "invalid default MTU: 65536: a bridge has between 68 and 65535"),
         ({"oom_score_adjust": 1001}, "invalid oom score: 1001"),
         ({"log_format": "xml"}, "invalid log format: xml"),
         ({"min_api_version": "v1.40"}, 'API version must be provided without "v" prefix'),
