@@ -98,6 +98,6 @@ def _typed(value: Any, kind: type, name: str = "") -> Any:
     if type(value) is not kind:
         found = "null" if value is None else _NAMES[type(value)]
         raise Misfit(f"expected {_NAMES[kind]}, got {found}", name)
-    if kind is int and not -_INT64 <= value < _INT64:
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise Misfit(f"{value} is out of range", name)
     return value
