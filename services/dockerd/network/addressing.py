@@ -11,12 +11,13 @@ from services.dockerd.network.ipam import Address, Pool, Subnet
 @dataclass(slots=True)
 class Addressing:
     subnet: Subnet
-    gateway: Address
+    gateway: Address | None
+    """None where neither the bridge nor anybody else has an address for containers to go out by."""
     ip_range: Subnet | None = None
     """Where addresses of containers come from, unless it is the whole subnet."""
     auxiliary: dict[str, str] = field(default_factory=dict)
     other_exit: Address | None = None
-    """Where containers go out instead of by the gateway; not kept, since a flag says it."""
+    """Where containers go out instead of by the gateway; not kept, since a flag or an auxiliary address says it."""
     pool: Pool | None = None
     """Addresses in use; not kept, but rebuilt from endpoints."""
 
@@ -25,15 +26,21 @@ class Addressing:
         return self.subnet.version
 
     @property
-    def exit(self) -> Address:
+    def exit(self) -> Address | None:
         """The default route of its containers."""
         return self.other_exit or self.gateway
+
+    def choose_exit(self) -> None:
+        """An auxiliary address of that name is the way out, instead of the bridge."""
+        if text := self.auxiliary.get(f"DefaultGatewayIPv{self.version}"):
+            self.other_exit = ip_address(text)
 
     def open_pool(self, owner: str) -> Pool:
         """Begin to count addresses: the gateway's and the auxiliary ones are taken."""
         self.pool = Pool(self.subnet, self.ip_range, owner)
         try:
-            self.pool.reserve(self.gateway)
+            if self.gateway:
+                self.pool.reserve(self.gateway)
         except Conflict as error:
             raise Conflict(f"failed to allocate gateway ({self.gateway}): {error}") from error
         for address in self.auxiliary.values():
@@ -45,7 +52,7 @@ class Addressing:
     def to_json(self) -> dict[str, Any]:
         return {
             "subnet": str(self.subnet),
-            "gateway": str(self.gateway),
+            "gateway": str(self.gateway or ""),
             "ip_range": str(self.ip_range or ""),
             "auxiliary": self.auxiliary,
         }
@@ -53,9 +60,11 @@ class Addressing:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Addressing":
         ip_range = document["ip_range"]
-        return cls(
+        made = cls(
             ip_network(document["subnet"]),
-            ip_address(document["gateway"]),
+            ip_address(document["gateway"]) if document["gateway"] else None,
             ip_network(ip_range) if ip_range else None,
             document["auxiliary"],
         )
+        made.choose_exit()
+        return made

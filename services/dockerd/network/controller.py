@@ -19,13 +19,13 @@ from protos.errdefs import Conflict, EngineError
 from services.dockerd.metrics import meter
 from services.dockerd.network import files, life, links, neighbours, netns, reserve, views
 from services.dockerd.network.config import NetworkConfig
-from services.dockerd.network.drivers import bridge
+from services.dockerd.network.drivers import bridge, options
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.firewall import rules
 from services.dockerd.network.firewall.firewall import Firewall
 from services.dockerd.network.forwarding import SWITCHES, Forwarding
 from services.dockerd.network.hosts import Record
-from services.dockerd.network.networks import OPTION, Network, Networks
+from services.dockerd.network.networks import Network, Networks
 from services.dockerd.network.publisher import Publisher
 from services.dockerd.network.request import Request, Target, default_gateway_first, mode_of, targets
 from services.dockerd.network.sandbox import Records, Sandbox
@@ -197,17 +197,20 @@ class Controller:
             await asyncio.wait(self._tasks)
 
     def rules_of(self, network: Network) -> rules.Bridge:
-        bind_ip = network.options.get(f"{OPTION}host_binding_ipv4", "")
+        bind_ip = network.options.get(options.BIND_IP, "")
         return rules.Bridge(
             network.link,
             tuple(each.subnet for each in network.addressings),
-            masquerade=network.flag("enable_ip_masquerade", True),
-            icc=network.flag("enable_icc", True),
+            masquerade=options.flag(network.options, options.MASQUERADE, True),
+            icc=network.icc,
             internal=network.internal,
             proxied=self.config.userland_proxy,
             direct=self.config.allow_direct_routing or NO_RAW,
             mark=self.config.bridge_accept_fwmark,
             bind_ip="" if bind_ip == "0.0.0.0" else bind_ip,
+            modes={version: network.mode(version) for version in (4, 6)},
+            sources={version: network.options.get(key, "") for version, key in options.SOURCE.items()},
+            trusted=options.trusted(network.options),
         )
 
     def network_of(self, endpoint: Endpoint) -> Network | None:
@@ -271,7 +274,7 @@ class Controller:
     def _make(self, sandbox: Sandbox, request: Request, named: list[Record]) -> None:
         """In a thread: the namespace and the files."""
         default = self.networks.get("bridge")
-        gateways = [str(each.gateway) for each in default.addressings]
+        gateways = [str(each.gateway) for each in default.addressings if each.gateway]
         files.write(sandbox, request, self.config, gateways, named)
         for file in (sandbox.hostname_path, sandbox.hosts_path, sandbox.resolv_conf_path):
             os.chown(file, *self.config.owner)

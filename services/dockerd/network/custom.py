@@ -21,10 +21,13 @@ async def create(controller: Controller, asked: NetworkCreate) -> Network:
     """A new bridge network, ready for containers."""
     network = plan.plan(controller.config, asked, list(controller.networks), _routes(), bridge.host_identity())
     network.open_pools()
+    network.given = await controller.in_thread(lambda: bridge.exists(network.link))
     controller.networks.add(network)
     try:
         await life.open_network(controller, network)
-        await controller.in_thread(lambda: bridge.ensure(network, route_localnet=not controller.config.userland_proxy))
+        life.filter_bridges(controller, network)
+        await controller.in_thread(lambda: bridge.ensure(
+            network, route_localnet=not controller.config.userland_proxy, given=network.given))
         await controller.firewall.add(rules.bridge(controller.rules_of(network)))
     except BaseException:
         controller.networks.remove(network)
@@ -53,9 +56,7 @@ async def attach(controller: Controller, container_id: str, network: Network, as
     check_attachable(sandbox.mode, network)
     if any(end.network_id == network.id for end in sandbox.endpoints):
         raise PermissionDenied(f"endpoint with name {sandbox.name} already exists in network {network.name}")
-    taken = {end.interface for end in sandbox.endpoints}
-    number = next(each for each in range(len(taken) + 1) if f"eth{each}" not in taken)
-    endpoint = reserve.endpoint(request, (network, asked), number)
+    endpoint = reserve.endpoint(request, (network, asked), [end.interface for end in sandbox.endpoints])
     there = {place.address.version for end in sandbox.endpoints for place in end.places if place.gateway}
     try:
         await controller.in_thread(lambda: controller.plug(sandbox, endpoint, {4, 6} - there))

@@ -85,8 +85,10 @@ def _prepare(controller: "Controller") -> None:
         bridge.plan_default(default, config)
     for network in bridges(controller):
         network.open_pools()
-        given = network.predefined and bool(config.bridge)
+        given = network.given or (network.predefined and bool(config.bridge))
         try:
+            if not network.predefined:
+                filter_bridges(controller, network)
             bridge.ensure(network, route_localnet=not config.userland_proxy, given=given)
         except (EngineError, OSError) as error:
             if network.predefined:
@@ -94,6 +96,14 @@ def _prepare(controller: "Controller") -> None:
             log.error("network cannot be used network=%s error=%s", network.name, error)
     if default.addressings and not (config.icc and config.userland_proxy):
         bridge.filter_bridges([each.version for each in default.addressings])
+
+
+def filter_bridges(controller: "Controller", network: Network) -> None:
+    """Rules that keep a network's containers apart, or stand in for a proxy, see nothing of a bridge otherwise."""
+    config = controller.config
+    filtered = {4: config.iptables, 6: config.ip6tables}
+    if not (network.icc and config.userland_proxy):
+        bridge.filter_bridges([each.version for each in network.addressings if filtered[each.version]])
 
 
 async def _adopt(controller: "Controller", request: Request, sandbox: Sandbox, found: list[Found]) -> None:
@@ -123,8 +133,9 @@ async def _adopt_endpoint(controller: "Controller", sandbox: Sandbox, endpoint: 
         routes = controller.routes(sandbox, endpoint)
         await controller.in_thread(lambda: controller.plug(sandbox, endpoint, routes))
     living = _claim(controller, sandbox, endpoint, found)
-    if living and set(living) != set(endpoint.bindings):
-        endpoint.bindings = living
+    bare = [each for each in endpoint.bindings if not each.host_port]
+    if living and {*living, *bare} != set(endpoint.bindings):
+        endpoint.bindings = living + bare
     controller.publisher.portmap.adopt(endpoint.bindings, sandbox.name)
     net = controller.rules_of(network)
     controller.firewall.want([*rules.ports(net, endpoint.bindings), *rules.links(net, endpoint.links)])

@@ -13,14 +13,13 @@ from typing import Any, Final
 
 from protos.errdefs import Conflict, InvalidArgument, NotFound
 from services.dockerd.network.addressing import Addressing
+from services.dockerd.network.drivers import options
 
 log = logging.getLogger("network")
 
 PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 """Name to driver."""
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-OPTION: Final = "com.docker.network.bridge."
-MTU: Final = "com.docker.network.driver.mtu"
 
 
 @dataclass(slots=True)
@@ -37,6 +36,8 @@ class Network:
     labels: dict[str, str] = field(default_factory=dict)
     internal: bool = False
     attachable: bool = False
+    given: bool = False
+    """Its bridge was there before it: nothing of that is changed, and it stays when the network goes."""
 
     @property
     def predefined(self) -> bool:
@@ -53,12 +54,16 @@ class Network:
     @property
     def link(self) -> str:
         """The bridge's name."""
-        return self.options.get(f"{OPTION}name") or f"br-{self.id[:12]}"
+        return self.options.get(options.LINK) or f"br-{self.id[:12]}"
 
-    def flag(self, name: str, default: bool) -> bool:
-        """An option of the bridge driver that is true or false."""
-        value = self.options.get(OPTION + name)
-        return default if value is None else value.lower() in ("1", "t", "true", "yes", "on")
+    @property
+    def icc(self) -> bool:
+        """Its containers may talk to one another."""
+        return options.flag(self.options, options.ICC, True)
+
+    def mode(self, version: int) -> str:
+        """How its containers reach the world, and are reached, in one family."""
+        return options.mode(self.options, version)
 
     def open_pools(self) -> None:
         for each in self.addressings:

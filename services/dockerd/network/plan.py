@@ -10,8 +10,9 @@ from protos.errdefs import InvalidArgument, NotFound, PermissionDenied, Unimplem
 from services.dockerd.network import ipam
 from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.config import NetworkConfig
+from services.dockerd.network.drivers import bridge, options
 from services.dockerd.network.ipam import Address, Subnet
-from services.dockerd.network.networks import MTU, PREDEFINED, Network
+from services.dockerd.network.networks import PREDEFINED, Network
 from services.dockerd.schema.network import IPAMConfig, NetworkCreate
 
 
@@ -19,7 +20,11 @@ def plan(config: NetworkConfig, asked: NetworkCreate, others: Collection[Network
          host: str = "") -> Network:
     """`routes` are where the host goes already, `host` is what tells it from others."""
     asked.Options = {**config.default_network_opts.get("bridge", {}), **(asked.Options or {})}
-    _check(asked)
+    if asked.EnableIPv4 is None:
+        asked.EnableIPv4 = options.enabled(asked.Options, 4)
+    if asked.EnableIPv6 is None:
+        asked.EnableIPv6 = options.enabled(asked.Options, 6)
+    _check(asked, others)
     network = Network(
         asked.Name,
         "bridge",
@@ -34,6 +39,9 @@ def plan(config: NetworkConfig, asked: NetworkCreate, others: Collection[Network
     given = _configs(asked)
     for version in _versions(asked):
         addressing = _addressing(given.get(version), config, taken, routes, host, version)
+        if not (given.get(version) or IPAMConfig()).Gateway and bridge.without_gateway(
+                asked.Options, version, internal=asked.Internal):
+            addressing.gateway = None
         if version == 4:
             network.v4 = addressing
         else:
@@ -59,14 +67,16 @@ def _addressing(
     subnet = _network(given.Subnet, "subnet")
     ipam.check_overlap(subnet, taken)
     ip_range = _range(given.IPRange, subnet) if given.IPRange else None
-    gateway = _within("gateway", given.Gateway, subnet) if given.Gateway else (ip_range or subnet)[1]
+    gateway = _within("gateway", given.Gateway, subnet, given.Gateway) if given.Gateway else (ip_range or subnet)[1]
     auxiliary = given.AuxiliaryAddresses or {}
-    for address in auxiliary.values():
-        _within("auxiliary address", address, subnet)
-    return Addressing(subnet, gateway, ip_range, auxiliary)
+    for name, address in auxiliary.items():
+        _within("auxiliary address", name, subnet, address)
+    made = Addressing(subnet, gateway, ip_range, auxiliary)
+    made.choose_exit()
+    return made
 
 
-def _check(asked: NetworkCreate) -> None:
+def _check(asked: NetworkCreate, others: Collection[Network]) -> None:
     if not asked.Name.strip():
         raise InvalidArgument("network name cannot be empty")
     if asked.Name in (*PREDEFINED, "default"):
@@ -82,9 +92,13 @@ def _check(asked: NetworkCreate) -> None:
         raise InvalidArgument("IPv4 or IPv6 must be enabled")
     if asked.ConfigOnly or (asked.ConfigFrom and asked.ConfigFrom.Network) or asked.Ingress:
         raise Unimplemented("networks of configuration only, or made from one, and ingress are not implemented yet")
-    mtu = (asked.Options or {}).get(MTU, "0")
-    if not mtu.isdigit():
-        raise InvalidArgument(f"invalid value for com.docker.network.driver.mtu: {mtu!r}")
+    given = asked.Options or {}
+    options.check(given, internal=asked.Internal)
+    for other in others:
+        if given.get(options.LINK) == other.link and other.addressings:
+            raise PermissionDenied(
+                f"cannot create network {asked.Name} ({other.link}): conflicts with network {other.id} ({other.link}): "
+                "networks have same bridge name")
 
 
 def _configs(asked: NetworkCreate) -> dict[int, IPAMConfig]:
@@ -94,7 +108,7 @@ def _configs(asked: NetworkCreate) -> dict[int, IPAMConfig]:
     found: dict[int, IPAMConfig] = {}
     for config in (asked.IPAM and asked.IPAM.Config) or []:
         if not config.Subnet and (config.IPRange or config.Gateway or config.AuxiliaryAddresses):
-            raise InvalidArgument("invalid network config: a gateway, range or address needs a subnet to be in")
+            raise _invalid("subnet", "", "invalid CIDR block notation: a gateway, range or address needs one to be in")
         version = _network(config.Subnet, "subnet").version if config.Subnet else 4
         if version == 6 and not asked.EnableIPv6:
             continue
@@ -107,13 +121,17 @@ def _configs(asked: NetworkCreate) -> dict[int, IPAMConfig]:
 def _network(text: str, what: str) -> Subnet:
     try:
         found = ip_interface(text)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid network config: invalid {what} {text}: {error}") from None
-    if "/" not in text:
-        raise InvalidArgument(f"invalid network config: invalid {what} {text}: invalid CIDR block notation")
+    except ValueError:
+        raise _invalid(what, text, "invalid CIDR block notation") from None
+    if not text.partition("/")[2].isdigit():
+        raise _invalid(what, text, "invalid CIDR block notation")
     if found.ip != found.network.network_address:
-        raise InvalidArgument(f"invalid network config: invalid {what} {text}: it should be {found.network}")
+        raise _invalid(what, text, f"it should be {found.network}")
     return found.network
+
+
+def _invalid(what: str, text: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f"invalid network config:\ninvalid {what} {text}: {why}")
 
 
 def _range(text: str, subnet: Subnet) -> Subnet:
@@ -126,19 +144,17 @@ def _range(text: str, subnet: Subnet) -> Subnet:
     elif not ipam.within(found, subnet):
         problem = f"parent subnet {subnet} doesn't contain ip-range"
     if problem:
-        raise InvalidArgument(f"invalid network config: invalid ip-range {found}: {problem}")
+        raise _invalid("ip-range", text, problem)
     return found
 
 
-def _within(what: str, text: str, subnet: Subnet) -> Address:
+def _within(what: str, name: str, subnet: Subnet, text: str) -> Address:
     try:
         address = ip_address(text)
     except ValueError:
-        raise InvalidArgument(f"invalid network config: invalid {what} {text}: invalid address") from None
+        raise _invalid(what, name, "invalid address") from None
     if address.version != subnet.version:
-        raise InvalidArgument(
-            f"invalid network config: invalid {what} {text}: parent subnet is an IPv{subnet.version} block")
+        raise _invalid(what, name, f"parent subnet is an IPv{subnet.version} block")
     if address not in subnet:
-        raise InvalidArgument(
-            f"invalid network config: invalid {what} {text}: parent subnet {subnet} doesn't contain this address")
+        raise _invalid(what, name, f"parent subnet {subnet} doesn't contain this address")
     return address

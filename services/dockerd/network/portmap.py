@@ -48,7 +48,7 @@ class PortMap:
 
     def publish(self, wishes: Iterable[Wish], container_ips: Sequence[str], owner: str) -> list[Published]:
         """Listeners for all wishes, or for none: an error gives back what was taken. `container_ips`: one of each
-        family that the container has."""
+        family that the container has and that is translated."""
         published: list[Published] = []
         try:
             for wish in wishes:
@@ -62,7 +62,8 @@ class PortMap:
     def adopt(self, bindings: Iterable[Binding], owner: str) -> None:
         """Note what a container holds already."""
         for binding in bindings:
-            self._taken.add(binding, owner)
+            if binding.host_port:
+                self._taken.add(binding, owner)
 
     def listen(self, bindings: Iterable[Binding]) -> list[Published]:
         """New listeners for bindings that are taken already."""
@@ -85,6 +86,8 @@ class PortMap:
             each.listener.close()
 
     def _publish(self, wish: Wish, container_ips: Sequence[str], owner: str) -> list[Published]:
+        if not container_ips:
+            return []
         for port in self._taken.candidates(wish, ephemeral()):
             try:
                 published = self._listen(wish, port, container_ips)

@@ -1,7 +1,7 @@
 """Which host ports a container is to have, and which are taken. Pure: the kernel's own refusals come in portmap.py."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
@@ -77,6 +77,20 @@ def _wish(protocol: str, number: int, binding: PortBinding, default_ip: str) -> 
         return Wish(protocol, number, (str(ip_address(address.strip("[]"))),), ports)
     except ValueError:
         raise InvalidArgument(f"invalid host IP address: {address!r}") from None
+
+
+def routed(asked: Iterable[Wish], container_ips: Iterable[str]) -> list[Binding]:
+    """What wishes mean for addresses reached without translation: a port of the container, none of the host."""
+    return list(dict.fromkeys(
+        Binding(wish.protocol, EVERY[":" in address], 0, address, wish.container_port)
+        for wish in asked for address in container_ips))
+
+
+def translated(asked: Iterable[Wish], bare: Collection[str]) -> list[Wish]:
+    """Wishes without host addresses of the families that are reached without translation."""
+    families = {":" in each for each in bare}
+    kept = [(wish, tuple(each for each in wish.addresses if (":" in each) not in families)) for wish in asked]
+    return [replace(wish, addresses=addresses) for wish, addresses in kept if addresses]
 
 
 class Taken:

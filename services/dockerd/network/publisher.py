@@ -18,7 +18,7 @@ from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.firewall import conntrack, rules
 from services.dockerd.network.firewall.firewall import Firewall
 from services.dockerd.network.portmap import PortInUse, PortMap, Published
-from services.dockerd.network.ports import Wish, overlap, wishes
+from services.dockerd.network.ports import Wish, overlap, routed, translated, wishes
 from services.dockerd.network.proxies import Proxies
 from services.dockerd.network.request import Request
 from services.dockerd.network.sandbox import Sandbox
@@ -57,8 +57,10 @@ class Publisher:
             return
         try:
             await self._wait_for(asked)
-            published = self.portmap.publish(asked, endpoint.addresses, sandbox.name)
-            endpoint.bindings = [each.binding for each in published]
+            bare = [str(each.address) for each in endpoint.places if net.routed(each.address.version)]
+            others = [each for each in endpoint.addresses if each not in bare]
+            published = self.portmap.publish(translated(asked, bare), others, sandbox.name)
+            endpoint.bindings = [each.binding for each in published] + routed(asked, bare)
             await self._expose(sandbox, endpoint, net, published)
         except PortInUse as error:
             who = await self._threads.run(partial(holder.describe, error.protocol, error.port))
@@ -70,7 +72,7 @@ class Publisher:
         self, sandbox: Sandbox, endpoint: Endpoint, net: rules.Bridge, living: Collection[Binding]
     ) -> None:
         """Proxies, or reservations, for those bindings of an endpoint that have none."""
-        missing = [each for each in endpoint.bindings if each not in living]
+        missing = [each for each in endpoint.bindings if each.host_port and each not in living]
         if missing:
             log.warning("ports forwarded again container=%s ports=%d", sandbox.container_id[:12], len(missing))
             await self._expose(sandbox, endpoint, net, self.portmap.listen(missing))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protos.errdefs import Conflict, InvalidArgument
+from services.dockerd.network.drivers import interface
 from services.dockerd.network.networks import PREDEFINED, Network, Networks
 from services.dockerd.schema.container import EndpointSettings, HostConfig
 
@@ -72,6 +73,7 @@ def _canonical(reference: str) -> str:
 
 
 def _check(network: Network, settings: EndpointSettings) -> None:
+    interface.check(settings.DriverOpts)
     asked = settings.IPAMConfig
     if asked and (asked.IPv4Address or asked.IPv6Address) and network.name in PREDEFINED:
         raise InvalidArgument("user specified IP address is supported on user defined networks only")

@@ -1,11 +1,13 @@
 """Addresses of endpoints: taken from their network's pools, and given back. Nothing here touches the kernel."""
 
 import secrets
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd.network import neighbours
 from services.dockerd.network.addressing import Addressing
+from services.dockerd.network.drivers import interface, options
 from services.dockerd.network.endpoint import Endpoint, link_name
 from services.dockerd.network.ipam import Address, mac_address
 from services.dockerd.network.networks import Network
@@ -13,22 +15,22 @@ from services.dockerd.network.request import Request, Target
 from services.dockerd.schema.container import EndpointSettings
 
 
-def endpoint(request: Request, target: Target, number: int) -> Endpoint:
-    """One with an address of each family that its network has; `number` is that of its interface."""
+def endpoint(request: Request, target: Target, taken: Collection[str]) -> Endpoint:
+    """One with an address of each family that its network has; `taken` are names of interfaces that it cannot have."""
     network, asked = target
     made = Endpoint(secrets.token_hex(32), network.id, asked, names=neighbours.names_of(request, target))
     if not network.addressings:
         return made
+    made.interface = interface.name(asked.DriverOpts, network.options.get(options.IFACE_PREFIX, ""), taken)
     try:
         for each in network.addressings:
             made.place(_address(each, asked), each.subnet.prefixlen, None if network.internal else each.exit)
     except EngineError:
         free(network, made)
         raise
-    mac = asked.MacAddress or ("" if number else request.mac_address) or mac_address(made.places[0].address)
+    mac = asked.MacAddress or ("" if taken else request.mac_address) or mac_address(made.places[0].address)
     made.mac = mac.lower()
     made.link = link_name(request.container_id, network.id)
-    made.interface = f"eth{number}"
     return made
 
 
@@ -36,8 +38,8 @@ def endpoints(request: Request, found: list[Target]) -> list[Endpoint]:
     """All endpoints of a container, or none."""
     made: list[Endpoint] = []
     try:
-        for number, target in enumerate(found):
-            made.append(endpoint(request, target, number))
+        for target in found:
+            made.append(endpoint(request, target, [each.interface for each in made]))
     except EngineError:
         for each, (network, _) in zip(made, found, strict=False):
             free(network, each)

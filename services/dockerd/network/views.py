@@ -98,7 +98,7 @@ def port_map(bindings: Iterable[Binding], exposed: Collection[str]) -> Document:
     for binding in bindings:
         rows = found.setdefault(f"{binding.container_port}/{binding.protocol}", [])
         assert rows is not None
-        rows.append({"HostIp": binding.host_ip, "HostPort": str(binding.host_port)})
+        rows.append({"HostIp": binding.host_ip, "HostPort": str(binding.host_port or "")})
     for text in exposed:
         number, protocol = parse_exposed(text)
         found.setdefault(f"{number}/{protocol}", None)
@@ -110,6 +110,8 @@ def port_list(bindings: Iterable[Binding], exposed: Collection[str]) -> list[Doc
     rows: list[Document] = []
     published = set()
     for binding in bindings:
+        if not binding.host_port:
+            continue  # reached by the container's own address alone
         published.add((binding.container_port, binding.protocol))
         rows.append(
             {
@@ -157,7 +159,8 @@ def _config(addressing: Addressing) -> Document:
     config: Document = {"Subnet": str(addressing.subnet)}
     if addressing.ip_range:
         config["IPRange"] = str(addressing.ip_range)
-    config["Gateway"] = str(addressing.gateway)
+    if addressing.gateway:
+        config["Gateway"] = str(addressing.gateway)
     if addressing.auxiliary:
         config["AuxiliaryAddresses"] = addressing.auxiliary
     return config

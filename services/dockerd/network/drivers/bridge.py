@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Final
@@ -12,10 +12,10 @@ from typing import Final
 from protos.errdefs import Internal, NotFound, Unavailable
 from services.dockerd.network import netlink, netns
 from services.dockerd.network.config import NetworkConfig
-from services.dockerd.network.drivers import default
+from services.dockerd.network.drivers import default, interface, options
 from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.ipam import mac_address
-from services.dockerd.network.networks import MTU, OPTION, Network
+from services.dockerd.network.networks import Network
 
 DEFAULT_LINK: Final = "docker0"
 DEFAULT_MTU: Final = 1500
@@ -41,12 +41,12 @@ def plan_default(network: Network, config: NetworkConfig) -> None:
     network.v4 = default.plan(config, there, taken, host_identity(), 4)
     network.v6 = default.plan(config, there, taken, host_identity(), 6) if config.ipv6 else None
     network.options = {
-        f"{OPTION}default_bridge": "true",
-        f"{OPTION}enable_icc": str(config.icc).lower(),
-        f"{OPTION}enable_ip_masquerade": str(config.ip_masq).lower(),
-        f"{OPTION}host_binding_ipv4": config.default_bind_ip or "0.0.0.0",
-        f"{OPTION}name": link,
-        MTU: str(config.mtu or DEFAULT_MTU),
+        options.DEFAULT_BRIDGE: "true",
+        options.ICC: str(config.icc).lower(),
+        options.MASQUERADE: str(config.ip_masq).lower(),
+        options.BIND_IP: config.default_bind_ip or "0.0.0.0",
+        options.LINK: link,
+        options.MTU: str(config.mtu or DEFAULT_MTU),
     }
 
 
@@ -58,6 +58,11 @@ def host_identity() -> str:
         return socket.gethostname()
 
 
+def exists(link: str) -> bool:
+    with netlink.Socket() as kernel:
+        return kernel.link(link) is not None
+
+
 def ensure(network: Network, *, route_localnet: bool = False, given: bool = False) -> None:
     """Make the bridge, or mend it: its addresses, and that it is up. `route_localnet` lets rules alone, without a
     proxy, bring the host's loopback connections to containers. `given`: its other addresses are somebody else's."""
@@ -65,7 +70,7 @@ def ensure(network: Network, *, route_localnet: bool = False, given: bool = Fals
     with netlink.Socket() as kernel:
         link = kernel.link(network.link)
         if link is None:
-            kernel.run(netlink.add_bridge(network.link, mac_address(first.gateway), mtu_of(network)))
+            kernel.run(netlink.add_bridge(network.link, mac_address(first.gateway or first.subnet[0]), mtu_of(network)))
             link = kernel.link(network.link)
         elif link.kind != "bridge":
             raise Internal(f"{network.link} is not a bridge but of the kind {link.kind or 'hardware'}")
@@ -73,7 +78,7 @@ def ensure(network: Network, *, route_localnet: bool = False, given: bool = Fals
         if not given and link.mtu != mtu_of(network):
             kernel.run(netlink.set_mtu(link.index, mtu_of(network)))
         if network.v6:
-            _allow_ipv6(network.link)
+            _allow_ipv6(network.link, allowed=network.mode(6) != options.ISOLATED)
         _address(kernel, link.index, network, given)
         if not link.up:
             kernel.run(netlink.link_up(link.index))
@@ -85,7 +90,10 @@ def _address(kernel: netlink.Socket, index: int, network: Network, given: bool) 
     """The bridge has the addresses that the network says, and of their families no others."""
     there = kernel.addresses(index)
     for each in network.addressings:
-        wanted = [(each.gateway, each.subnet.prefixlen)] + [LINK_LOCAL] * (each.version == 6)
+        if network.mode(each.version) == options.ISOLATED or (each.version == 4 and _inhibited(network)):
+            continue
+        wanted = [(each.gateway, each.subnet.prefixlen)] if each.gateway else []
+        wanted += [LINK_LOCAL] * (each.version == 6)
         for address, prefix in there:
             spare = address.version == each.version and (address, prefix) not in wanted
             if spare and not given and not address.is_link_local:
@@ -97,11 +105,22 @@ def _address(kernel: netlink.Socket, index: int, network: Network, given: bool) 
                     index, address, prefix, broadcast if isinstance(broadcast, IPv4Address) else None))
 
 
-def _allow_ipv6(link: str) -> None:
-    """Addresses may be given to it, and nobody's advertisements are listened to."""
+def _inhibited(network: Network) -> bool:
+    """The user gives the bridge its address, or has somebody else be the gateway."""
+    return options.flag(network.options, options.INHIBIT_IPV4, False)
+
+
+def without_gateway(asked: Mapping[str, str], version: int, *, internal: bool) -> bool:
+    """Whether a network with these options has no gateway, whose address containers could have."""
+    inhibited = version == 4 and internal and options.flag(asked, options.INHIBIT_IPV4, False)
+    return options.mode(asked, version) == options.ISOLATED or inhibited
+
+
+def _allow_ipv6(link: str, *, allowed: bool) -> None:
+    """Addresses may be given to it, or not even one of its own, and nobody's advertisements are listened to."""
     directory = Path(f"/proc/sys/net/ipv6/conf/{link}")
     try:
-        (directory / "disable_ipv6").write_text("0")
+        (directory / "disable_ipv6").write_text("0" if allowed else "1")
     except FileNotFoundError:
         raise Unavailable(f"bridge {link} cannot have IPv6: the kernel is without it (ipv6.disable=1?)") from None
     (directory / "accept_ra").write_text("0")
@@ -128,12 +147,13 @@ def filter_bridges(versions: Collection[int]) -> None:
 
 
 def mtu_of(network: Network) -> int:
-    return int(network.options.get(MTU) or DEFAULT_MTU)
+    return int(network.options.get(options.MTU) or 0) or DEFAULT_MTU
 
 
 def remove(network: Network) -> None:
-    """Fine if it is gone."""
-    unplug(network.link)
+    """Fine if it is gone; one that was there before its network stays."""
+    if not network.given:
+        unplug(network.link)
 
 
 def loopback_up() -> None:
@@ -186,6 +206,7 @@ def _fill(endpoint: Endpoint, routes: Collection[int]) -> None:
             for _, _, gateway in endpoint.places if gateway and gateway.version in routes
         ]
         kernel.run(*steps)
+    interface.configure(endpoint.interface, endpoint.asked.DriverOpts)
 
 
 def broadcast_of(endpoint: Endpoint) -> IPv4Address:

@@ -188,7 +188,7 @@ def _in_use(lines: list[str], chain: str) -> bool:
 
 def is_bridge_rule(rule: Rule, names: Iterable[str], subnets: Iterable[str]) -> bool:
     """Whether a rule found in the kernel is one that this engine makes for its bridges, and may take away."""
-    words = rule.match.split()
+    words = rule.match.replace('"', "").split()
     if rule.chain == USER:
         return False
     if any(name in words for name in names):

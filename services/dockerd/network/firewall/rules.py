@@ -5,11 +5,12 @@ DOCKER, whose last rule drops the rest. Who routes to a container from elsewhere
 translation could make him look like one who came by a published port.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from protos.binding import Binding, runs
+from services.dockerd.network.drivers.options import ROUTED, UNPROTECTED
 from services.dockerd.network.ipam import Subnet
 
 DOCKER: Final = "DOCKER"
@@ -51,6 +52,24 @@ class Bridge(NamedTuple):
     """Packets with this firewall mark pass, published or not."""
     bind_ip: str = ""
     """Host address of ports published without one; "" is every address."""
+    modes: Mapping[int, str] = {}
+    """Family to gateway mode; what is not in it is `nat`."""
+    sources: Mapping[int, str] = {}
+    """Family to the host's address that containers go out by; "" has the kernel choose."""
+    trusted: tuple[str, ...] = ()
+    """Interfaces of the host from which published ports are reached by containers' own addresses."""
+
+    def disguise(self, version: int) -> str:
+        """The target that hides containers behind the host."""
+        source = self.sources.get(version)
+        return f"SNAT --to-source {source}" if source else "MASQUERADE"
+
+    def routed(self, version: int) -> bool:
+        return self.modes.get(version) == ROUTED
+
+    def open(self, version: int) -> bool:
+        """Whether who routes to a container's address is let through to the chain DOCKER, also from other bridges."""
+        return self.modes.get(version) in (ROUTED, UNPROTECTED)
 
 
 class Link(NamedTuple):
@@ -91,29 +110,39 @@ def bridge(net: Bridge) -> Iterator[Rule]:
 def _bridge(net: Bridge, subnet: Subnet) -> Iterator[Rule]:
     name = net.name
     if net.internal:
-        yield Rule("filter", STAGE_1, f"! -s {subnet} -o {name} -j DROP", first=True)
-        yield Rule("filter", STAGE_1, f"! -d {subnet} -i {name} -j DROP", first=True)
+        # What neighbours of IPv6 ask one another goes to and from addresses outside the subnet.
+        into, out = ("", "") if subnet.version == 4 else (f" ! -i {name}", f" ! -o {name}")
+        yield Rule("filter", STAGE_1, f"! -s {subnet}{into} -o {name} -j DROP", first=True)
+        yield Rule("filter", STAGE_1, f"! -d {subnet} -i {name}{out} -j DROP", first=True)
     else:
         yield from _nat(net, subnet)
-        yield Rule("filter", STAGE_1, f"-i {name} ! -o {name} -j {STAGE_2}", first=True)
-        yield Rule("filter", STAGE_2, f"-o {name} -j DROP", first=True)
+        # Who may come from another bridge is to have his answers.
+        fresh = " -m conntrack ! --ctstate RELATED,ESTABLISHED" if net.open(subnet.version) else ""
+        yield Rule("filter", STAGE_1, f"-i {name} ! -o {name}{fresh} -j {STAGE_2}", first=True)
+        others = DOCKER if net.open(subnet.version) else "DROP"
+        yield Rule("filter", STAGE_2, f"-o {name} -j {others}", first=True)
         yield Rule("filter", FORWARD, f"-o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
         yield Rule("filter", FORWARD, f"-o {name} -j {DOCKER}")
         yield Rule("filter", FORWARD, f"-i {name} ! -o {name} -j ACCEPT")
         if net.mark:
             yield Rule("filter", DOCKER, f"! -i {name} -o {name} -m mark --mark {net.mark} -j ACCEPT")
-        yield Rule("filter", DOCKER, f"! -i {name} -o {name} -j DROP")
+        if net.routed(subnet.version):
+            protocol = "icmp" if subnet.version == 4 else "ipv6-icmp"
+            yield Rule("filter", DOCKER, f"-o {name} -p {protocol} -j ACCEPT")
+        last = "ACCEPT" if net.modes.get(subnet.version) == UNPROTECTED else "DROP"
+        yield Rule("filter", DOCKER, f"! -i {name} -o {name} -j {last}")
     yield Rule("filter", FORWARD, f"-i {name} -o {name} -j {'ACCEPT' if net.icc else 'DROP'}")
 
 
 def _nat(net: Bridge, subnet: Subnet) -> Iterator[Rule]:
     name = net.name
-    if net.masquerade:
-        yield Rule("nat", "POSTROUTING", f"-s {subnet} ! -o {name} -j MASQUERADE", first=True)
+    hide = net.disguise(subnet.version)
+    if net.masquerade and not net.routed(subnet.version):
+        yield Rule("nat", "POSTROUTING", f"-s {subnet} ! -o {name} -j {hide}", first=True)
     if net.proxied:
         yield Rule("nat", DOCKER, f"-i {name} -j RETURN", first=True)
     else:
-        yield Rule("nat", "POSTROUTING", f"-o {name} -m addrtype --src-type LOCAL -j MASQUERADE", first=True)
+        yield Rule("nat", "POSTROUTING", f"-o {name} -m addrtype --src-type LOCAL -j {hide}", first=True)
 
 
 def port(net: Bridge, first: Binding, count: int = 1) -> Iterator[Rule]:
@@ -121,8 +150,10 @@ def port(net: Bridge, first: Binding, count: int = 1) -> Iterator[Rule]:
     version = ip_address(first.container_ip).version
     if net.internal or not _translated(net, first, version):
         return
-    for rule in _port(net, first, count, f"{first.container_ip}/{'32' if version == 4 else '128'}"):
-        yield rule._replace(family=version)
+    address = f"{first.container_ip}/{'32' if version == 4 else '128'}"
+    for part in (_translate(net, first, count, address) if first.host_port else (), _admit(net, first, count, address)):
+        for rule in part:
+            yield rule._replace(family=version)
 
 
 def _translated(net: Bridge, first: Binding, version: int) -> bool:
@@ -132,9 +163,7 @@ def _translated(net: Bridge, first: Binding, version: int) -> bool:
     return host.version == version and not (host.is_loopback and (net.proxied or version == 6))
 
 
-def _port(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Rule]:
-    protocol = first.protocol
-    match = f"-p {protocol} -m {protocol} --dport"
+def _translate(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Rule]:
     inside = _span(first.container_port, count)
     bare = first.container_ip
     if first.host_port == first.container_port:
@@ -144,10 +173,21 @@ def _port(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Rul
             target = f"[{bare}]" if ":" in bare else bare
             yield _dnat(net, first, str(first.host_port + each), f"{target}:{first.container_port + each}")
     if not net.proxied:
-        yield Rule("nat", "POSTROUTING", f"-s {address} -d {address} {match} {inside} -j MASQUERADE")
+        match = f"-p {first.protocol} -m {first.protocol} --dport {inside}"
+        yield Rule("nat", "POSTROUTING", f"-s {address} -d {address} {match} -j MASQUERADE")
+
+
+def _admit(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Rule]:
+    """Let in to a published port, and keep out who routes to the container's own address, unless that is the way."""
+    version = ip_address(first.container_ip).version
+    match = f"-p {first.protocol} -m {first.protocol} --dport {_span(first.container_port, count)}"
     towards = f"-d {address} ! -i {net.name} -o {net.name}"
-    yield Rule("filter", DOCKER, f"{towards} {match} {inside} -j ACCEPT", first=True)
-    if not net.direct:
+    yield Rule("filter", DOCKER, f"{towards} {match} -j ACCEPT", first=True)
+    if not net.direct and not net.open(version):
+        for trusted in net.trusted:
+            # The comment tells whose rule it is, should it be left behind.
+            note = f"-m comment --comment {_quoted(net.name)}"
+            yield Rule("raw", "PREROUTING", f"-d {address} -i {trusted} {note} -j ACCEPT", first=True)
         mark = f" -m mark ! --mark {net.mark}" if net.mark else ""
         yield Rule("raw", "PREROUTING", f"-d {address} ! -i {net.name}{mark} -j DROP")
 
@@ -158,6 +198,11 @@ def _dnat(net: Bridge, binding: Binding, span: str, target: str) -> Rule:
     away = f"! -i {net.name} " if net.proxied else ""
     match = f"-p {binding.protocol} -m {binding.protocol} --dport {span}"
     return Rule("nat", DOCKER, f"{where}{away}{match} -j DNAT --to-destination {target}")
+
+
+def _quoted(text: str) -> str:
+    """As iptables-save prints it."""
+    return text if text.replace("-", "").replace("_", "").isalnum() else f'"{text}"'
 
 
 def _span(first: int, count: int) -> str:

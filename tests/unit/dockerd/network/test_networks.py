@@ -70,8 +70,8 @@ def test_a_corrupt_file_is_put_aside(path: Path) -> None:
 
 
 def test_options_are_flags() -> None:
-    network = Network("apps", "bridge", options={"com.docker.network.bridge.enable_icc": "false"})
-    assert not network.flag("enable_icc", True) and network.flag("enable_ip_masquerade", True)
+    assert not Network("apps", "bridge", options={"com.docker.network.bridge.enable_icc": "false"}).icc
+    assert Network("apps", "bridge").icc
 
 
 def test_the_bridge_is_named_after_the_network() -> None:

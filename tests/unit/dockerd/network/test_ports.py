@@ -125,3 +125,11 @@ def test_an_exhausted_range_is_told() -> None:
 ])
 def test_the_kernels_ephemeral_range(text: str, want: range) -> None:
     assert ports.ephemeral_range(text) == want
+
+
+def test_routed_addresses_have_ports_of_their_own() -> None:
+    asked = ports.wishes({"80/tcp": [PortBinding(HostPort="8080"), PortBinding(HostPort="8081")]}, [], False)
+    assert ports.routed(asked, ["10.1.0.2", "fd01::2"]) == [
+        Binding("tcp", "0.0.0.0", 0, "10.1.0.2", 80), Binding("tcp", "::", 0, "fd01::2", 80)]
+    assert [each.addresses for each in ports.translated(asked, ["fd01::2"])] == [("0.0.0.0",), ("0.0.0.0",)]
+    assert ports.translated(asked, ["10.1.0.2", "fd01::2"]) == []

@@ -29,7 +29,7 @@ def settings(**addresses: str) -> EndpointSettings:
 
 
 def made(apps: Network, **addresses: str) -> Any:
-    return reserve.endpoint(ASKED, (apps, settings(**addresses)), 0)
+    return reserve.endpoint(ASKED, (apps, settings(**addresses)), ())
 
 
 def test_one_of_each_family() -> None:

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 from protos.binding import Binding
 from services.dockerd.network.firewall import rules
+from services.dockerd.network.firewall.iptables import is_bridge_rule
 from services.dockerd.network.firewall.rules import Bridge, Link, Rule
 
 DOCKER0 = Bridge("docker0", (ip_network("172.17.0.0/16"),), direct=True)
@@ -128,3 +129,43 @@ def test_an_internal_network_leads_nowhere() -> None:
 def test_containers_may_be_kept_apart() -> None:
     found = spelled(list(rules.bridge(DOCKER0._replace(icc=False))))
     assert "filter -A DOCKER-FORWARD -i docker0 -o docker0 -j DROP" in found
+
+
+def test_a_routed_network_is_not_translated() -> None:
+    routed = DOCKER0._replace(direct=False, modes={4: "routed"})
+    found = spelled(list(rules.bridge(routed)))
+    assert not any("MASQUERADE" in text for text in found)
+    assert "filter -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DOCKER" in found
+    allowed = [text.removeprefix("filter -A DOCKER ") for text in found if text.startswith("filter -A DOCKER ")]
+    assert allowed == ["-o docker0 -p icmp -j ACCEPT", "! -i docker0 -o docker0 -j DROP"]
+    bare = WEB._replace(host_port=0)
+    assert spelled(rules.ports(routed, [bare, bare])) == [
+        "filter -A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+    ]
+
+
+def test_an_unprotected_network_lets_everybody_in() -> None:
+    net = DOCKER0._replace(direct=False, modes={4: "nat-unprotected"})
+    found = spelled(list(rules.bridge(net)))
+    assert "filter -A DOCKER ! -i docker0 -o docker0 -j ACCEPT" in found and "MASQUERADE" in found[0]
+    assert [rule.table for rule in rules.ports(net, [WEB])] == ["nat", "filter"]
+
+
+def test_containers_go_out_by_an_address_of_choice() -> None:
+    found = spelled(list(rules.bridge(DOCKER0._replace(sources={4: "192.0.2.7"}))))
+    assert found[0] == "nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j SNAT --to-source 192.0.2.7"
+
+
+def test_trusted_interfaces_pass() -> None:
+    net = DOCKER0._replace(name="br.x", direct=False, trusted=("eth1", "vx0"))
+    found = [rule for rule in rules.ports(net, [WEB]) if rule.table == "raw"]
+    assert [rule.first for rule in found] == [True, True, False]
+    assert spelled(found)[0] == (
+        'raw -A PREROUTING -d 172.17.0.2/32 -i eth1 -m comment --comment "br.x" -j ACCEPT')
+    assert all(is_bridge_rule(rule, ["br.x"], []) for rule in found)
+
+
+def test_neighbours_of_ipv6_find_one_another_on_an_internal_network() -> None:
+    six = DOCKER0._replace(subnets=(ip_network("fd01::/64"),), internal=True)
+    assert "filter -A DOCKER-ISOLATION-STAGE-1 ! -d fd01::/64 -i docker0 ! -o docker0 -j DROP" in spelled(
+        list(rules.bridge(six)))
