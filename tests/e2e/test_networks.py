@@ -172,3 +172,18 @@ def test_a_container_without_network_stays_so(docker: Docker, name: str) -> None
     docker.ok("network", "create", "net-one")
     docker.ok("create", "--name", name, "--network", "none", "busybox", "true")
     assert "private (none) mode" in docker.fails("network", "connect", "net-one", name)
+
+
+def test_a_container_knows_its_own_names(docker: Docker, name: str) -> None:
+    """As a health check that asks for its service by name does."""
+    for net in ("net-one", "net-two"):
+        docker.ok("network", "create", net)
+    names = ("--name", name, "--hostname", "me", "--network", "net-one", "--network-alias", "service")
+    docker.ok("run", "-d", *names, "busybox", "sleep", "600")
+    address = docker.inspect(name, '{{(index .NetworkSettings.Networks "net-one").IPAddress}}')
+    for known in (name, "service", "me"):
+        assert address in docker.ok("exec", name, "ping", "-c", "1", known)
+    docker.ok("network", "connect", "--alias", "other", "net-two", name)
+    assert docker.ok("exec", name, "ping", "-c", "1", "other")
+    docker.ok("network", "disconnect", "net-two", name)
+    docker.fails("exec", name, "ping", "-c", "1", "-w", "5", "other")

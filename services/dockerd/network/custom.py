@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 from protos.errdefs import InvalidArgument, NotFound, PermissionDenied
 from services.dockerd.filters import Filters
-from services.dockerd.network import life, neighbours, netlink, plan, reserve
+from services.dockerd.network import files, life, neighbours, netlink, plan, reserve
 from services.dockerd.network.controller import Controller
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint
@@ -65,6 +65,7 @@ async def attach(controller: Controller, container_id: str, network: Network, as
         raise
     sandbox.endpoints.append(endpoint)
     controller.records.save(sandbox)
+    files.add_records(sandbox.hosts_path, files.own_records(request, endpoint))
     neighbours.meet(sandbox, endpoint, controller.sandboxes.values())
     controller.tell("connect", sandbox, endpoint)
 
@@ -83,6 +84,7 @@ async def detach(controller: Controller, container_id: str, network: Network) ->
         await controller.in_thread(lambda: bridge.unplug(endpoint.link))
     controller.forget(endpoint)
     controller.records.save(sandbox)
+    files.remove_records(sandbox.hosts_path, endpoint.addresses)
     neighbours.part(sandbox, endpoint, controller.sandboxes.values(), both=True)
     controller.tell("disconnect", sandbox, endpoint)
 

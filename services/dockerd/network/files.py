@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.dockerd.network import hosts
 from services.dockerd.network.config import NetworkConfig
+from services.dockerd.network.endpoint import Endpoint
 from services.dockerd.network.request import Request
 from services.dockerd.network.sandbox import Sandbox
 
@@ -19,18 +20,14 @@ def write(
     """All three, anew for each start; in place, since a bind mount holds the file, not its name."""
     host = request.host
     on_host = sandbox.mode == "host"
-    hostname = request.hostname or (socket.gethostname() if on_host else request.container_id[:12])
+    hostname = socket.gethostname() if on_host and not request.hostname else _hostname(request)
     full = f"{hostname}.{request.domainname}" if request.domainname and not on_host else hostname
     sandbox.hostname_path.write_text(full + "\n")
     extra = [*hosts.extra_records(host.ExtraHosts or (), config.host_gateway_ips or gateways), *links]
     if on_host:
         sandbox.hosts_path.write_text(_read(HOSTS) + hosts.render(extra))
     else:
-        own = [
-            hosts.own_record(address, hostname, request.domainname)
-            for endpoint in sandbox.endpoints
-            for address in endpoint.addresses
-        ]
+        own = [record for endpoint in sandbox.endpoints for record in own_records(request, endpoint)]
         sandbox.hosts_path.write_text(hosts.hosts([*extra, *own]))
     servers, search, options = (
         host.Dns or config.dns,
@@ -47,15 +44,25 @@ def write(
         )
 
 
+def own_records(request: Request, endpoint: Endpoint) -> list[hosts.Record]:
+    """A container's own lines: what it is called on this network is known to itself as well."""
+    hostname, domain = _hostname(request), request.domainname
+    return [hosts.own_record(address, hostname, domain, endpoint.names) for address in endpoint.addresses]
+
+
+def _hostname(request: Request) -> str:
+    return request.hostname or request.container_id[:12]
+
+
 def add_records(path: Path, records: Sequence[hosts.Record]) -> None:
-    """Add lines for neighbours."""
+    """Add lines for neighbours, or for another network."""
     if records:
         with path.open("a") as file:
             file.write(hosts.render(records))
 
 
 def remove_records(path: Path, addresses: Sequence[str]) -> None:
-    """Take out the lines of neighbours that left, and nothing else."""
+    """Take out the lines of who or what left, and nothing else."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except FileNotFoundError:
