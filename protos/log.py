@@ -1,7 +1,8 @@
 """Lines of a log, the same in dockerd and docker-containerd: one line an entry, as key=value or as a JSON object.
 
 Each carries the container and the request it belongs to: `grep` for either follows it through all processes. The id of
-a request travels as the header `REQUEST`. The shim makes its lines by itself (services/shim/log.py), in this form.
+a request travels as the header `REQUEST`. What a call says as `key=%s` ends the line, and is a field of the object.
+The shim makes its lines by itself (services/shim/log.py), in this form.
 """
 
 import contextvars
@@ -11,6 +12,8 @@ import re
 import sys
 import time
 from typing import Final
+
+from protos.fields import Value, split
 
 request_var: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="")
 """Id of the API request under way."""
@@ -22,6 +25,7 @@ namespace_var: contextvars.ContextVar[str] = contextvars.ContextVar("namespace",
 REQUEST: Final = "x-request-id"
 _SHORT: Final = 12
 _ID: Final = re.compile("[0-9a-f]{64}")
+_OURS: Final = frozenset(("time", "level", "module", "msg", "stack"))
 
 
 def short(name: str) -> str:
@@ -42,6 +46,14 @@ def stamp(record: logging.LogRecord) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z"
 
 
+def fields(record: logging.LogRecord) -> tuple[str, dict[str, Value]]:
+    """What an entry says, and its values by key: of its own (`extra={"fields": …}`), or as its call has them."""
+    own: dict[str, Value] | None = getattr(record, "fields", None)
+    if own is not None:
+        return record.getMessage(), own
+    return split(record.msg, record.args or ()) or (record.getMessage(), {})
+
+
 class Entries(logging.Formatter):
     """`program` goes before each module's name, so that it is seen whose entry it is; dockerd's own is empty."""
 
@@ -59,19 +71,23 @@ class Lines(Entries):
         words = "".join(f" {key}={value}" for key, value in scope(record).items())
         stack = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         # Part of it is what clients sent: a line stays one line.
-        message = (record.getMessage() + stack).replace("\n", "\\n").replace("\r", "\\r")
+        own = "".join(f" {key}={value}" for key, value in getattr(record, "fields", {}).items())
+        message = (record.getMessage() + own + stack).replace("\n", "\\n").replace("\r", "\\r")
         level = record.levelname.lower()
         return f"time={stamp(record)} level={level} module={self.module(record)}{words} msg={message}"
 
 
 class Documents(Entries):
     def format(self, record: logging.LogRecord) -> str:
-        entry = {"time": stamp(record), "level": record.levelname.lower(), "module": self.module(record)}
-        entry |= scope(record)
-        entry["msg"] = record.getMessage()
+        message, values = fields(record)
+        entry: dict[str, Value] = {
+            "time": stamp(record), "level": record.levelname.lower(), "module": self.module(record), **scope(record),
+            "msg": message,
+        }
         if record.exc_info:
-            entry["error"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+            entry["stack"] = self.formatException(record.exc_info)
+        # A call that names its container means no other than that which is being worked on.
+        return json.dumps(entry | {key: value for key, value in values.items() if key not in _OURS})
 
 
 def configure(level: str, style: str = "text", program: str = "") -> None:

@@ -12,7 +12,7 @@ from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.http import API
 from tests.harness.signals import default_library_signals
-from tests.harness.wait import PATIENCE
+from tests.harness.wait import PATIENCE, until
 
 NUMBERS = count(1)
 LIMIT = 150
@@ -79,13 +79,28 @@ def api(engine: Engine) -> Iterator[API]:
 
 
 def clean(api: API) -> None:
-    """Removes the containers, volumes and networks a test has left."""
-    for container in api.get("/containers/json", all=1):
-        api("DELETE", f"/containers/{container['Id']}", force=1, v=1)
-    for volume in api.get("/volumes")["Volumes"] or []:
-        api("DELETE", f"/volumes/{volume['Name']}", force=1)
-    for network in api.get("/networks", filters={"type": {"custom": True}}):
-        api("DELETE", f"/networks/{network['Id']}")
+    """Removes the containers, volumes and networks a test has left; also those that are about to go by themselves."""
+
+    def gone(path: str, things: Callable[[], list[str]], **query: object) -> Callable[[], bool]:
+        def empty() -> bool:
+            for thing in things():
+                api("DELETE", f"/{path}/{thing}", **query)
+            return not things()
+
+        return empty
+
+    def containers() -> list[str]:
+        return [each["Id"] for each in api.get("/containers/json", all=1)]
+
+    def volumes() -> list[str]:
+        return [each["Name"] for each in api.get("/volumes")["Volumes"] or []]
+
+    def networks() -> list[str]:
+        return [each["Id"] for each in api.get("/networks", filters={"type": {"custom": True}})]
+
+    until(gone("containers", containers, force=1, v=1), "no container is left", 30)
+    until(gone("volumes", volumes, force=1), "no volume is left")
+    until(gone("networks", networks), "no network is left")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-from services.proxy.loop import IN
+from services.proxy.loop import IN, report
 from services.proxy.proxy import Proxy
 
 
@@ -39,6 +39,10 @@ class Control:
         if not spoken:
             sock.close()
             return
-        from services.proxy import service  # h2 and protobuf: several megabytes
-
+        try:
+            from services.proxy import service  # h2 and protobuf: several megabytes
+        except ImportError as error:  # an upgrade has removed what this proxy was started from
+            sock.close()
+            report(f"the control socket cannot be served any more, restart the container: {error}")
+            return
         service.serve(self._proxy, sock)

@@ -281,9 +281,9 @@ def _reflection() -> dict[str, Method]:
     """Server reflection; its v1 has the messages of v1alpha under another package name."""
     from grpc_reflection.v1alpha import reflection_pb2  # only descriptors
 
-    def answer(request: reflection_pb2.ServerReflectionRequest) -> Iterable[Message]:
-        from services.shim.reflection import describe  # seldom asked for
+    from services.shim.reflection import describe
 
+    def answer(request: reflection_pb2.ServerReflectionRequest) -> Iterable[Message]:
         yield describe(request, (SERVICE, "grpc.health.v1.Health"))
 
     method = Method(reflection_pb2.ServerReflectionRequest, each=answer)

@@ -1,7 +1,8 @@
 """The shim's log: lines of key=value, through the fifo `log` of the bundle into docker-containerd's own log.
 
 A line is dropped where nobody reads the fifo: a shim never waits for its log. Lines are made here and not by
-logging.Formatter, which costs each shim's memory more than its use is worth.
+logging.Formatter, which costs each shim's memory more than its use is worth. Two spaces stand before each key=value of
+a message, so that docker-containerd can tell them from what the values say.
 """
 
 import contextvars
@@ -43,7 +44,9 @@ class Lines(logging.Handler):
             self._give_up()
 
     def _line(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = _spaced(str(record.msg))
+        if isinstance(record.args, tuple) and record.args:
+            message = message % tuple(map(_single, record.args))
         if record.exc_info:
             message += "\n" + "".join(traceback.format_exception(*record.exc_info))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -57,6 +60,16 @@ class Lines(logging.Handler):
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _spaced(template: str) -> str:
+    first, *words = template.split(" ")
+    return first + "".join(f"  {word}" if "=%" in word else f" {word}" for word in words)
+
+
+def _single(value: object) -> object:
+    """A text that does not look like another field."""
+    return str(value).replace("  ", " ") if isinstance(value, str | BaseException) else value
 
 
 _lines: Final = Lines()

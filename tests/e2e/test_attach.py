@@ -74,26 +74,40 @@ def test_detach_keys_without_a_sequence_are_refused(docker: Docker, name: str) -
         assert terminal.wait() != 0
 
 
-def test_attach_without_terminal(docker: Docker, name: str) -> None:
+def echoing(docker: Docker, name: str) -> None:
+    """A container that has said what it says by itself, before anybody is attached."""
     docker.ok("run", "-d", "-i", "--name", name, *ECHO)
+    until(lambda: docker.ok("logs", name) == "ready", "it has spoken")
+
+
+def test_attach_without_terminal(docker: Docker, name: str) -> None:
+    echoing(docker, name)
     child = docker.start("attach", name)
     try:
         assert child.stdin and child.stdout
         child.stdin.write(b"hello\n")
         assert child.stdout.readline() == b"got hello\n"
         docker.ok("kill", name)
-        assert child.wait(10) == 137
+        assert child.wait(20) == 137
     finally:
         end(child)
 
 
 def test_attach_gives_the_exit_code(docker: Docker, name: str) -> None:
-    docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", "sleep 1; exit 21")
-    assert docker("attach", name).code == 21
+    docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c",
+              "until [ -e /go ]; do echo tick; usleep 50000; done; exit 21")
+    child = docker.start("attach", name)
+    try:
+        assert child.stdout and child.stdout.readline() == b"tick\n"
+        docker.ok("exec", name, "touch", "/go")
+        child.stdout.read()
+        assert child.wait(20) == 21
+    finally:
+        end(child)
 
 
 def test_attach_without_input(docker: Docker, api: API, name: str) -> None:
-    docker.ok("run", "-d", "-i", "--name", name, *ECHO)
+    echoing(docker, name)
     child = docker.start("attach", "--no-stdin", name)
     try:
         with api.upgrade(f"/containers/{name}/attach", stdin=1, stream=1) as stream:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.engine import Engine
+from tests.harness.wait import until
 
 PROGRAM = shutil.which("docker-compose") or "docker-compose"
 FILE = """
@@ -55,7 +56,7 @@ def test_a_project_lives(engine: Engine, compose: Compose) -> None:
     compose("up", "-d")
     shown = compose("ps")
     assert "Up (healthy)" in shown and "0.0.0.0:18080->80/tcp" in shown
-    assert "hello" in compose("logs", "--no-color", "worker")
+    until(lambda: "hello" in compose("logs", "--no-color", "worker"), "the worker has asked the other")
     assert compose("exec", "-T", "worker", "wget", "-q", "-O-", "http://web/") == "hello\n"
     assert "A=b" in compose("exec", "-T", "web", "env").splitlines()
     compose("up", "-d", "--scale", "worker=3")

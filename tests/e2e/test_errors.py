@@ -238,7 +238,6 @@ def test_http_that_is_none(engine: Engine, api: API) -> None:
 
         with dial(str(engine.socket)) as sock:
             sock.sendall(junk)
-            sock.settimeout(5)
             answer = sock.recv(4096)
         assert answer == b"" or re.match(rb"HTTP/1\.[01] (400|404|405|505)", answer), answer
 
@@ -271,7 +270,7 @@ def test_what_is_not_there_yet_says_so(api: API, method: str, path: str) -> None
 def test_a_start_that_fails_leaves_nothing(docker: Docker, engine: Engine, name: str) -> None:
     links = engine.network.ip("-o", "link").count("\n")
     docker.fails("run", "--name", name, "-p", "18950:80", "busybox", "no-such-command", code=127)
-    until(lambda: engine.network.ip("-o", "link").count("\n") == links, "the link is gone")
+    until(lambda: engine.network.ip("-o", "link").count("\n") <= links, "the link is gone")
     engine.network.listen("0.0.0.0", 18950).close()
     assert docker.inspect(name, "{{.State.Pid}} {{.NetworkSettings.Networks.bridge.IPAddress}}").strip() == "0"
     docker.ok("rm", name)

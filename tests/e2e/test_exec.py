@@ -89,7 +89,7 @@ def test_it_ends_with_the_container(docker: Docker, box: str) -> None:
     try:
         until(lambda: "sleep 300" in docker("top", box).out, "the exec runs")
         docker.ok("kill", box)
-        assert child.wait(10) == 137
+        assert child.wait(20) == 137
     finally:
         end(child)
 
@@ -198,4 +198,4 @@ def test_one_that_never_starts_leaves_nothing(api: API, engine: Engine) -> None:
     api("POST", f"/containers/{box}/exec", {"Cmd": ["true"]})
     until(lambda: len(set(streams.iterdir()) - before) == 4, "the container's and the exec's streams are there")
     api("DELETE", f"/containers/{box}", force=1)
-    until(lambda: set(streams.iterdir()) == before, "both are gone")
+    until(lambda: set(streams.iterdir()) <= before, "both are gone")

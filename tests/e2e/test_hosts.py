@@ -13,8 +13,8 @@ import pytest
 
 from tests.harness.certs import Authority, authority
 from tests.harness.cli import Docker, end
-from tests.harness.engine import REFERENCE, Engine
-from tests.harness.http import API
+from tests.harness.engine import REFERENCE, START, Engine
+from tests.harness.http import API, dial
 from tests.harness.terminal import Terminal
 from tests.harness.wait import until
 
@@ -241,6 +241,13 @@ def test_bad_addresses_and_files_are_refused(fresh: Fresh) -> None:
     assert code == 1 and "ould not load X509 key pair" in said and "/none.pem: no such file or directory" in said
 
 
+def dialled(path: Path) -> socket.socket | None:
+    try:
+        return dial(str(path))
+    except OSError:
+        return None
+
+
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed")
 @pytest.mark.parametrize("address", ["fd://", "fd://one.socket"])
 def test_sockets_come_from_systemd(fresh: Fresh, address: str) -> None:
@@ -258,10 +265,8 @@ def test_sockets_come_from_systemd(fresh: Fresh, address: str) -> None:
             [*words[:program], *activate, *environment, *words[program:]], stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, env={**os.environ, "NOTIFY_SOCKET": str(engine.root / "notify")}, start_new_session=True,
         )
-        until(one.exists, "systemd listens")
-        with socket.socket(socket.AF_UNIX) as first:  # which wakes it
-            first.connect(str(one))
-            engine.await_ready(notify, 40)
+        with until(lambda: dialled(one), "systemd listens"):  # which wakes it
+            engine.await_ready(notify, START)
     engine.docker.ok("info")
     assert API(str(one))("GET", "/_ping").body == b"OK"
     if address == "fd://":

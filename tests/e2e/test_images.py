@@ -301,7 +301,8 @@ class TestLocal:
     """Images made here: commits and their parents, removal by Docker's rules, platforms."""
 
     def commit(self, docker: Docker, name: str, *words: str) -> str:
-        docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", f"echo {name} > /new; sleep 300")
+        docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", f"echo {name} > /new; echo done; sleep 300")
+        until(lambda: docker.ok("logs", name) == "done", "its file is written")
         return docker.ok("commit", *words, name, *([f"made:{name}"]))
 
     def test_a_parent_is_remembered(self, docker: Docker, name: str) -> None:

@@ -64,7 +64,8 @@ def test_containers_have_both_addresses(docker: Docker, network: str, name: str)
     (info,) = json.loads(docker.ok("network", "inspect", network))
     assert [each["IPv6Address"] for each in info["Containers"].values()] == ["fd45::2/64"]
     fetch = "printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | nc -w 5 fd45::2 80"
-    assert "fd45::3" in docker.ok("run", "--rm", "--network", network, "busybox", "sh", "-c", fetch)
+    run = ("run", "--rm", "--network", network, "busybox", "sh", "-c", fetch)
+    assert "fd45::3" in until(lambda: docker(*run).out, "the server answers")
 
 
 def test_a_wished_address_of_ipv6(docker: Docker, network: str) -> None:

@@ -15,8 +15,9 @@ DEAF = ("busybox", "sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; 
 
 @pytest.fixture
 def box(docker: Docker, name: str) -> str:
-    docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
-    until(lambda: "sh -c" in docker.ok("top", name), "the trap is set")
+    script = "trap 'exit 0' TERM; echo set; while :; do sleep 0.1; done"
+    docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", script)
+    until(lambda: docker.ok("logs", name) == "set", "the trap is set")
     return name
 
 
@@ -105,6 +106,7 @@ def test_start_again_keeps_the_files(docker: Docker, name: str) -> None:
 
 def test_pause_and_unpause(docker: Docker, name: str) -> None:
     docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do date +%s%N > /beat; sleep 0.05; done")
+    until(lambda: docker("cp", f"{name}:/beat", "-").code == 0, "it beats")
     assert docker.ok("pause", name) == name
     assert docker.inspect(name, "{{.State.Status}} {{.State.Paused}} {{.State.Running}}") == "paused true true"
     assert docker.ok("ps", "--format", "{{.Status}}").endswith("(Paused)")
@@ -281,8 +283,9 @@ def test_a_death_from_within_restarts(docker: Docker, name: str) -> None:
         "busybox",
         "sh",
         "-c",
-        "trap 'exit 1' TERM; while :; do sleep 0.05; done",
+        "trap 'exit 1' TERM; echo set; while :; do sleep 0.05; done",
     )
+    until(lambda: docker.ok("logs", name) == "set", "the trap is set")
     docker.ok("exec", name, "kill", "1")
     until(lambda: docker.inspect(name, "{{.RestartCount}} {{.State.Running}}") == "1 true", "it is back")
 

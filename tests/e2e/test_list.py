@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.cli import Docker
 from tests.harness.http import API
+from tests.harness.wait import until
 
 ALIVE = ("-l", "kind=b", "-v", "data:/data", "--expose", "8080")
 
@@ -199,9 +200,9 @@ def test_ambiguous_prefixes_are_refused(docker: Docker, api: API) -> None:
 
 def test_top(docker: Docker, name: str) -> None:
     docker.ok("run", "-d", "--name", name, "busybox", "sh", "-c", "sleep 600 & sleep 601")
-    head, *rows = docker.ok("top", name).splitlines()
+    head, *_ = docker.ok("top", name).splitlines()
     assert head.split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
-    assert any(row.endswith("sleep 600") for row in rows)
+    until(lambda: any(row.endswith("sleep 600") for row in docker.ok("top", name).splitlines()), "both are shown")
 
 
 def test_top_with_options(docker: Docker, name: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.harness.cli import Docker
 from tests.harness.engine import Engine
 from tests.harness.http import API
+from tests.harness.wait import until
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def test_a_device_is_mounted_from_first_to_last_use(docker: Docker, name: str) -
     assert not place.is_mount()
     docker.ok("run", "-d", "--name", name, "-v", "ram:/d", "busybox", "sh", "-c", "echo here >/d/f; sleep 60")
     assert place.is_mount() and place.stat().st_uid == 7
+    until((place / "f").exists, "its file is written")
     assert docker.ok("run", "--rm", "-v", "ram:/d", "busybox", "ls", "/d") == "f"
     assert place.is_mount()
     docker.ok("rm", "-f", name)
@@ -350,7 +352,7 @@ def test_an_image_as_a_mount(docker: Docker, engine: Engine, name: str, images_g
     docker.ok("start", name)
     assert docker.ok("exec", name, "cat", "/img/models/one") == "big"
     docker.ok("stop", "-t", "0", name)
-    assert docker.ok("cp", f"{name}:/again/models/one", "-", timeout=10).find("big") > 0
+    assert docker.ok("cp", f"{name}:/again/models/one", "-").find("big") > 0
     docker.ok("rm", name)
 
 

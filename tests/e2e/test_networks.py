@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import leftovers
 from tests.harness.cli import Docker
 from tests.harness.engine import HOST, NEIGHBOUR, Engine
 from tests.harness.http import API
@@ -88,7 +89,8 @@ def test_addresses_do_not_collide(docker: Docker) -> None:
 def test_containers_reach_each_other(docker: Docker, name: str) -> None:
     docker.ok("run", "-d", "--name", name, "busybox", "nc", "-ll", "-p", "99", "-e", "echo", "hi there")
     address = docker.inspect(name, "{{.NetworkSettings.Networks.bridge.IPAddress}}")
-    assert docker.ok("run", "--rm", "busybox", "nc", "-w", "5", address, "99") == "hi there"
+    run = ("run", "--rm", "busybox", "nc", "-w", "5", address, "99")
+    until(lambda: docker(*run).out == "hi there\n", "the other answers")
     assert docker.ok("run", "--rm", "busybox", "ping", "-c", "1", "-W", "5", address)
 
 
@@ -99,21 +101,21 @@ def test_the_host_is_reached(docker: Docker) -> None:
 def test_the_outside_sees_the_hosts_address(docker: Docker, engine: Engine) -> None:
     """Masquerade: a neighbour that knows no way back to 172.17 is reached all the same."""
     with engine.neighbour.listen(NEIGHBOUR, 7001) as server:
-        server.settimeout(10)
+        server.settimeout(30)
         child = docker.start("run", "--rm", "busybox", "nc", "-w", "5", NEIGHBOUR, "7001")
         connection, peer = server.accept()
         with connection:
             connection.sendall(b"welcome")
-        out, _ = child.communicate(timeout=15)
+        out, _ = child.communicate(timeout=30)
     assert out == b"welcome" and peer[0] == HOST
 
 
 def test_links_go_with_their_container(docker: Docker, engine: Engine, name: str) -> None:
-    before = set(engine.network.ip("-o", "link").splitlines())
+    before = set(leftovers.links(engine.network))
     docker.ok("run", "-d", "--name", name, "busybox", "sleep", "60")
-    assert len(engine.network.ip("-o", "link").splitlines()) == len(before) + 1
+    (link,) = set(leftovers.links(engine.network)) - before
     docker.ok("rm", "-f", name)
-    until(lambda: len(engine.network.ip("-o", "link").splitlines()) == len(before), "the link is gone")
+    until(lambda: link not in leftovers.links(engine.network), "the link is gone")
 
 
 def test_forwarding_is_on(engine: Engine) -> None:

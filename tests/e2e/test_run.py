@@ -218,10 +218,11 @@ def test_init_reaps_and_forwards(docker: Docker, name: str) -> None:
 
 
 def test_stop_signal(docker: Docker, name: str) -> None:
-    script = "trap 'echo got usr1; exit 3' USR1; while :; do sleep 0.05; done"
+    script = "trap 'echo got usr1; exit 3' USR1; echo set; while :; do sleep 0.05; done"
     docker.ok("run", "-d", "--stop-signal", "USR1", "--name", name, *SHELL, script)
+    until(lambda: docker.ok("logs", name) == "set", "the trap is set")
     docker.ok("stop", name)
-    assert docker.ok("logs", name) == "got usr1"
+    assert docker.ok("logs", name).splitlines() == ["set", "got usr1"]
     assert docker.inspect(name, "{{.State.ExitCode}}") == "3"
 
 
@@ -306,7 +307,7 @@ def test_signals_are_passed_on(docker: Docker, name: str) -> None:
         assert child.stdout and child.stdout.readline() == b"ready\n"
         child.send_signal(signal.SIGTERM)
         assert child.stdout.readline() == b"caught\n"
-        assert child.wait(10) == 5
+        assert child.wait(20) == 5
     finally:
         end(child)
 
@@ -318,7 +319,7 @@ def test_output_arrives_while_it_runs(docker: Docker) -> None:
         assert child.stdout.readline() == b"first\n"
         child.stdin.write(b"second\n")
         assert child.stdout.readline() == b"got second\n"
-        assert child.wait(10) == 0
+        assert child.wait(20) == 0
     finally:
         end(child)
 

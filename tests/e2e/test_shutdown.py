@@ -76,7 +76,7 @@ def told(daemon: Engine, *actions: str) -> list[tuple[str, str, int]]:
 @pytest.mark.ours  # Docker's events do not outlive it
 def test_stubborn_containers_are_killed_side_by_side(daemon: Engine) -> None:
     names = [f"stubborn{number}" for number in range(5)]
-    pids = [run(daemon, name, STUBBORN, "--stop-timeout", "2") for name in names]
+    pids = [run(daemon, name, STUBBORN, "--stop-timeout", "4") for name in names]
     assert daemon.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     daemon.start()
@@ -122,7 +122,8 @@ def test_second_signal_kills_containers_at_once(daemon: Engine) -> None:
 @pytest.mark.ours
 def test_third_signal_ends_without_cleaning_up(daemon: Engine) -> None:
     pid = run(daemon, "held", STUBBORN, "--stop-timeout", "100")
-    (shim,) = [pid for pid in daemon.pids("docker-containerd-shim") if "-id" in leftovers.cmdline(pid)]
+    container = daemon.docker.inspect("held", "{{.Id}}")
+    (shim,) = [pid for pid in daemon.pids("docker-containerd-shim") if container in leftovers.cmdline(pid)]
     containerd = daemon.containerd()
     os.kill(shim, signal.SIGSTOP)  # nothing that has to do with the container comes to an end
     assert daemon.process

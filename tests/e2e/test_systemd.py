@@ -21,7 +21,7 @@ pytestmark = [
 def units() -> dict[str, str]:
     """All of ours, and what they name."""
     files = {f"/etc/systemd/system/{unit.name}": unit.read_text() for unit in UNITS.iterdir()}
-    short = "[Unit]\nStartLimitBurst=0\n[Service]\nWatchdogSec=3\nRestartSec=100ms\n"
+    short = "[Unit]\nStartLimitBurst=0\n[Service]\nWatchdogSec=6\nRestartSec=100ms\n"
     files["/etc/systemd/system/docker.service.d/short.conf"] = short
     files["/opt/dockerd/bin"] = f"-> {Path(sys.executable).parent}"
     return files

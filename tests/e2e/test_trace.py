@@ -22,17 +22,23 @@ def test_run_can_be_followed(fresh: Fresh, style: str) -> None:
     engine.docker.fails("run", "--name", "failed", "busybox", "nonesuch", code=127)
     engine.docker.ok("rm", "-f", container)
     until(lambda: f"{container}" in last(engine, "shim.life", "ended"), "the shim has said its last word")
+    until(lambda: last(engine, "shim.runtime", "runtime failed"), "the other one has told what failed")
     entries = [parse(line, style) for line in engine.log.read_text().splitlines()]
     ours = [entry for entry in entries if entry.get("container") == container]
     for module, text in HOPS.items():
-        assert [entry for entry in ours if entry["module"] == module and text in entry["msg"]], module
-    starting = next(e["request"] for e in ours if e["module"] == "api" and "/start" in e["msg"])
+        assert [entry for entry in ours if entry["module"] == module and text in said(entry)], module
+    starting = next(e["request"] for e in ours if e["module"] == "api" and "/start" in said(e))
     assert set(HOPS) <= {entry["module"] for entry in ours if entry.get("request") == starting}
     assert {entry["msg"] for entry in ours if entry["module"] == "monitor"}, "its end is told, too"
     failed = [entry for entry in entries if "runtime failed" in entry["msg"]]
     assert failed and failed[0]["request"] and failed[0]["container"] != container
     engine.docker.ok("rm", "failed")
     assert engine.stop() == 0 and not engine.remains()
+
+
+def said(entry: dict[str, str]) -> str:
+    """As text has it, whatever the style."""
+    return " ".join([entry["msg"], *(f"{key}={value}" for key, value in entry.items())])
 
 
 def last(engine: Engine, module: str, text: str) -> str:
@@ -43,6 +49,7 @@ def parse(line: str, style: str) -> dict[str, str]:
     """Every line is an entry: nothing is spread over several."""
     if style == "json":
         entry: dict[str, str] = json.loads(line)
+        assert not re.search(r" (method|pid|ms|verb|path|container|error)=", entry["msg"]), "each value has its field"
     else:
         found = re.fullmatch(r"((?:\w+=\S* )+?)msg=(.*)", line)
         assert found, line

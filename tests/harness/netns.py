@@ -74,7 +74,7 @@ class Namespace:
             raise errors[0]
         return answers[0]
 
-    def connect(self, host: str, port: int, timeout: float = 5) -> socket.socket:
+    def connect(self, host: str, port: int, timeout: float = 20) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def open_it() -> socket.socket:
@@ -89,7 +89,7 @@ class Namespace:
 
         return self.call(open_it)
 
-    def udp(self, timeout: float = 5) -> socket.socket:
+    def udp(self, timeout: float = 20) -> socket.socket:
         sock = self.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sock.settimeout(timeout)
         return sock

@@ -56,7 +56,7 @@ class Terminal:
         self.seen += self.decoder.decode(data)
         return bool(data)
 
-    def expect(self, pattern: str, timeout: float = 15) -> "re.Match[str]":
+    def expect(self, pattern: str, timeout: float = 30) -> "re.Match[str]":
         """Waits until `pattern` is on the screen, and forgets all up to it."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.seen)):
@@ -66,7 +66,7 @@ class Terminal:
         self.seen = self.seen[found.end() :]
         return found
 
-    def wait(self, timeout: float = 15) -> int:
+    def wait(self, timeout: float = 30) -> int:
         """The exit code, after reading what is left."""
         deadline = time.monotonic() + timeout
         while self.child.poll() is None:

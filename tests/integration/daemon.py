@@ -15,7 +15,7 @@ from tests.harness.wait import until
 
 PROGRAM = Path(sys.executable).parent / "docker-containerd"
 CTR, CONTAINERD = shutil.which("ctr"), shutil.which("containerd")
-START = 20.0
+START = 40.0
 
 
 class Daemon:

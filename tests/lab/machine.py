@@ -20,7 +20,7 @@ from typing import Self
 from tests.lab.agent import PORT
 from tests.lab.kernel import ROOT, Kernel
 
-BOOT = 90.0
+BOOT = 180.0
 MEMORY = "3G"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

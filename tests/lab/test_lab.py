@@ -25,7 +25,7 @@ def test_commands_come_back_with_code_and_output(lab: Machine) -> None:
     assert lab.release == lab.kernel.version
     assert lab.run("sh", "-c", "echo out; echo err >&2; exit 7").code == 7
     assert lab.run("sh", "-c", "echo out; echo err >&2").output == "out\nerr\n"
-    late = lab.run("sh", "-c", "echo begun; sleep 1000", timeout=2)
+    late = lab.run("sh", "-c", "echo begun; sleep 1000", timeout=5)
     assert (late.code, late.output) == (None, "begun\n")
     assert lab.run("pgrep", "sleep").code == 1
 

@@ -26,6 +26,7 @@ _SERVICE: Final = "/containerd.task.v3.Task/"
 DEADLINE: Final = 30.0
 """Seconds a shim has for an ordinary call."""
 _LINE: Final = re.compile(r"((?:time|level)=\S+ (?:\w+=\S* )*?)msg=(.*)")
+_VALUES: Final = re.compile("  (?=[a-z]+=)")
 
 
 class Shim:
@@ -150,6 +151,7 @@ class Shim:
         scope = words if found else {"container": short(self.bundle.id), "namespace": self.bundle.namespace}
         scope.pop("time", None)
         to = logging.getLogger(scope.pop("module", "shim"))
-        to.log(level if isinstance(level, int) else logging.INFO, "%s", found[2] if found else line,
-               extra={"scope": scope})
+        said, *values = _VALUES.split(found[2]) if found else [line]
+        to.log(level if isinstance(level, int) else logging.INFO, "%s", said,
+               extra={"scope": scope, "fields": dict(value.split("=", 1) for value in values)})
 

@@ -6,7 +6,6 @@ Docker's readers look for the time of its last line in the header's extra field.
 import json
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,8 @@ _FEXTRA: Final = 4
 
 def compress(path: Path, last: str) -> None:
     """Make `path`.gz of `path`, which goes; at no moment is there neither."""
+    import zlib  # in the child alone; Python's own, which is there whatever becomes of our installation
+
     draft = path.with_name(path.name + ".gz.tmp")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
     with path.open("rb") as source, os.fdopen(fd, "wb") as target:

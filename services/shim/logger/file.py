@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from services.shim.logger.compress import compress
 from services.shim.logger.driver import Background, Record
 from services.shim.logger.jsonline import stamp
 from services.shim.logger.lines import Block, Lines
@@ -167,7 +168,7 @@ class LogFile:
     def _compress(self) -> None:
         path, last = Path(self.path + ".1"), stamp(self._last).decode()
         self._compressing = True
-        self._background(lambda: _compress(path, last)).when_done(self._compressed)
+        self._background(lambda: compress(path, last)).when_done(self._compressed)
 
     def _compressed(self) -> None:
         self._compressing = False
@@ -191,9 +192,3 @@ class LogFile:
         self._release()
         os.close(self._fd)
         self._fd = -1
-
-
-def _compress(path: Path, last: str) -> None:
-    from services.shim.logger.compress import compress  # zlib, in the child alone
-
-    compress(path, last)

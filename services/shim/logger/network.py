@@ -1,4 +1,7 @@
-"""Drivers whose sink is another program: how each is fed, and what may wait for it."""
+"""Drivers whose sink is another program: how each is fed, and what may wait for it.
+
+A driver is loaded by the shim, before it forks: whoever feeds a sink again, after days, may find no installation.
+"""
 
 import os
 import socket
@@ -19,13 +22,13 @@ _ASYNC_SIZE: Final = 64 << 20
 def open_sink(loop: Loop, reaper: Reaper, config: streams_pb2.Config) -> Sink | None:
     """None for a driver that there is not."""
     name = config.log_driver
-    make = _MAKERS.get(name)
-    if make is None:
+    load = _LOADERS.get(name)
+    if load is None:
         return None
-    pid = os.getpid()
+    make = load(config, os.getpid())
 
     def body(channel: socket.socket, first: bool) -> None:
-        serve(channel, lambda: make(config, pid), name, config.container_id, connect=first)
+        serve(channel, make, name, config.container_id, connect=first)
 
     return Sink(loop, reaper, name, limit(config), body)
 
@@ -42,30 +45,37 @@ def _events(text: str) -> int:
     return buffer("non-blocking", text) if text else _EVENTS
 
 
-def _syslog(config: streams_pb2.Config, pid: int) -> Target:
+Maker = Callable[[], Target]
+
+
+def _syslog(config: streams_pb2.Config, pid: int) -> Maker:
     from services.shim.logger.sinks.syslog import Syslog
 
-    return Syslog(config.log_options, config.log_tag, pid)
+    if config.log_options.get("syslog-address", "").startswith("tcp+tls:"):
+        from services.shim.logger.sinks import secure  # noqa: F401
+    return lambda: Syslog(config.log_options, config.log_tag, pid)
 
 
-def _journald(config: streams_pb2.Config, pid: int) -> Target:
+def _journald(config: streams_pb2.Config, pid: int) -> Maker:
     from services.shim.logger.sinks.journald import Journald
 
-    return Journald(config.log_attributes)
+    return lambda: Journald(config.log_attributes)
 
 
-def _gelf(config: streams_pb2.Config, pid: int) -> Target:
+def _gelf(config: streams_pb2.Config, pid: int) -> Maker:
     from services.shim.logger.sinks.gelf import Gelf
 
-    return Gelf(config.log_options, socket.gethostname(), config.log_attributes)
+    return lambda: Gelf(config.log_options, socket.gethostname(), config.log_attributes)
 
 
-def _fluentd(config: streams_pb2.Config, pid: int) -> Target:
+def _fluentd(config: streams_pb2.Config, pid: int) -> Maker:
     from services.shim.logger.sinks.fluentd import Fluentd
 
-    return Fluentd(config.log_options, config.log_tag, config.log_attributes)
+    if config.log_options.get("fluentd-address", "").startswith("tls:"):
+        from services.shim.logger.sinks import secure  # noqa: F401
+    return lambda: Fluentd(config.log_options, config.log_tag, config.log_attributes)
 
 
-_MAKERS: Final[dict[str, Callable[[streams_pb2.Config, int], Target]]] = {
+_LOADERS: Final[dict[str, Callable[[streams_pb2.Config, int], Maker]]] = {
     "syslog": _syslog, "journald": _journald, "gelf": _gelf, "fluentd": _fluentd,
 }

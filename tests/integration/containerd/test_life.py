@@ -48,7 +48,7 @@ class TestProcess:
     def test_usr1_dumps_all_stacks_and_it_goes_on(self, ours: Daemon) -> None:
         dump = ours.state / "docker-containerd.stacks.log"
         os.kill(ours.pid, signal.SIGUSR1)
-        until(lambda: "most recent call first" in dump.read_text(), "threads are dumped")
+        until(lambda: dump.exists() and "most recent call first" in dump.read_text(), "threads are dumped")
         until(lambda: "Task Task-" in dump.read_text(), "tasks are dumped")
         assert ours.ok("version")
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path, f"net-{os.getpid()}")
     yield place
     for pid in place.proxies():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     for pin in (tmp_path / "exec" / "netns").glob("*"):
         netns.remove(pin)
     place.namespace.delete()

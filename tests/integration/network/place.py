@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,7 +100,7 @@ def echo(sandbox: Sandbox, port: int = 80) -> socket.socket:
                 client, peer = server.accept()
             except OSError:
                 return
-            with client:
+            with client, suppress(OSError):  # who has gone already
                 client.sendall(peer[0].removeprefix("::ffff:").encode())
 
     threading.Thread(target=serve, daemon=True).start()

@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,11 @@ def shims(daemon: Daemon) -> dict[str, int]:
 
 def zygote(daemon: Daemon) -> int:
     """0 where there is none."""
-    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-    return next((int(pid) for pid in children if command_line(int(pid))[1:] == ["zygote"]), 0)
+    for child in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if command_line(int(child))[1:] == ["zygote"]:
+                return int(child)
+    return 0
 
 
 class Events:

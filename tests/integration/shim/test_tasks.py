@@ -98,8 +98,13 @@ class TestVerbs:
         script = "trap 'exit 9' USR1; while :; do sleep 0.05; done"
         daemon.ok("run", "-d", BUSYBOX, "v6", "sh", "-c", script)
         with watching(daemon) as events:
-            until(lambda: daemon.ok("tasks", "kill", "-s", "USR1", "v6") == "", "signal is sent")
-            until(lambda: "/tasks/exit" in events.topics("v6"), "exit is told")
+
+            def told() -> bool:
+                """Sent until the trap is set: process 1 of a container does not even notice it before."""
+                daemon.ctr("tasks", "kill", "-s", "USR1", "v6")
+                return "/tasks/exit" in events.topics("v6")
+
+            until(told, "exit is told")
             assert [event["exit_status"] for topic, event in events.of("v6") if topic == "/tasks/exit"] == [9]
 
     def test_events_of_a_life(self, daemon: Daemon) -> None:

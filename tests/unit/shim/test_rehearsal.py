@@ -15,15 +15,29 @@ from tests.harness.wait import until
 
 @pytest.fixture
 def zygote(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    """In the midst of its rehearsal, and the channel to it."""
+    """Held in the midst of its rehearsal, and the channel to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = Path(sys.executable).with_name("docker-containerd-shim")
     process = subprocess.Popen([program, "zygote", str(theirs.fileno()), tmp_path / "r"], pass_fds=[theirs.fileno()])
     theirs.close()
-    with ours, process:
-        until(lambda: rehearsing(tmp_path), "it rehearses")
-        yield process, ours
-        process.kill()
+    with ours:
+        try:
+            until(lambda: held(process.pid, tmp_path), "it rehearses", 30)
+            yield process, ours
+        finally:
+            process.kill()
+            process.wait()
+
+
+def held(pid: int, place: Path) -> bool:
+    """Stopped while something runs that it rehearses with; that takes a moment only."""
+    if not (place / "r/0").exists():
+        return False
+    os.kill(pid, signal.SIGSTOP)
+    if rehearsing(place):
+        return True
+    os.kill(pid, signal.SIGCONT)
+    return False
 
 
 def rehearsing(place: Path) -> list[int]:
@@ -48,5 +62,7 @@ def test_killed(zygote: tuple[subprocess.Popen[bytes], socket.socket], tmp_path:
 def test_left_alone(zygote: tuple[subprocess.Popen[bytes], socket.socket], tmp_path: Path) -> None:
     process, channel = zygote
     channel.shutdown(socket.SHUT_RDWR)
-    assert process.wait(10) == 0
-    assert rehearsing(tmp_path) == [] and not (tmp_path / "r").exists()
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.wait(30) == 0
+    until(lambda: not rehearsing(tmp_path), "what it rehearsed with ends")
+    assert not (tmp_path / "r").exists()

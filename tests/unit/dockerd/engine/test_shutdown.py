@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from protos.containerd.types.task import task_pb2
 from services.dockerd.container.state import Status
 from services.dockerd.engine import monitor, shutdown
 from tests.unit.dockerd.engine.made import Bench, bench
@@ -53,8 +54,8 @@ def test_paused_one_is_thawed(tmp_path: Path) -> None:
         async with bench(tmp_path) as it:
             box = it.container()
             box.state = box.state.after("pause")
+            it.fake.tasks[box.id].status = task_pb2.PAUSED
             await following(it)
-            box.state = box.state.after("pause") if box.state.status is Status.RUNNING else box.state
             await shutdown.shutdown(it.engine, asyncio.Event())
             assert ("resume", box.id) in it.fake.asked
 
