@@ -4,6 +4,8 @@ from typing import Final
 
 SIZE: Final = "dockerd.io/snapshot.size"
 """Label of a snapshot being prepared: bytes that it may take. Another containerd keeps it without heeding it."""
+LAYER_SIZE: Final = "dockerd.io/layer.size"
+"""Label of a committed snapshot, and annotation of what was applied to it: bytes of its files, as Docker adds them."""
 DEFAULT: Final = "default"
 """Export of the snapshotter plugin that docker-containerd was told to use, or chose; its value is Docker's name."""
 STATUS: Final = "status"

@@ -23,7 +23,7 @@ from services.containerd.content.store import BLOBS, INGESTS, TRASH
 from services.containerd.metadata import gc
 from services.containerd.metadata import labels as labelling
 from services.containerd.snapshots import directories
-from services.containerd.snapshots.directories import disk_usage
+from services.containerd.snapshots.directories import disk_usage, file_bytes
 
 _AGAIN: Final = 0.5
 """Seconds from one look to the next beside a running daemon."""
@@ -42,6 +42,8 @@ class Report:
     ingests: int = 0
     snapshots: dict[str, int] = field(default_factory=dict)
     snapshot_bytes: dict[str, int] = field(default_factory=dict)
+    file_bytes: dict[str, int] = field(default_factory=dict)
+    """Sizes of the files in snapshots, which is what Docker counts."""
     garbage: int = 0
     """Objects that nothing refers to, and that the next collection takes."""
     trash: int = 0
@@ -171,7 +173,9 @@ def _snapshots(root: Path, rows: Rows, report: Report) -> Iterator[str]:
             continue  # a driver that keeps no directories
         there = {name for name in _names(place) if name.isdecimal()}
         report.snapshots[driver] = len(there)
-        report.snapshot_bytes[driver] = sum(disk_usage(place / name)[0] for name in there if (place / name).exists())
+        present = [place / name for name in there if (place / name).exists()]
+        report.snapshot_bytes[driver] = sum(disk_usage(path)[0] for path in present)
+        report.file_bytes[driver] = sum(file_bytes(path) for path in present)
         report.trash += len(_names(place / directories.TRASH))
         for name in sorted(there):
             if (driver, name) not in known:

@@ -159,7 +159,7 @@ async def _unpack(
         applied = await core.differ.apply(namespace, blob, mounts, sync=True)
         if applied.digest != diff_id:
             raise errdefs.DataLoss(f"layer {blob.digest} unpacks to {applied.digest}, but its image says {diff_id}")
-        await into.commit(namespace, key, chain, {}, "")
+        await into.commit(namespace, key, chain, dict(applied.annotations), "")
     except BaseException:
         into.remove(namespace, key)
         raise

@@ -183,6 +183,23 @@ def test_inspect(docker: Docker, api: API) -> None:
         assert api.get(f"/images/{reference}/json")["Id"] == info["Id"]
 
 
+def test_sizes_are_sums_of_files(docker: Docker) -> None:
+    """Not of disk blocks: each inode once, a link by its target's length, directories not at all."""
+    if docker.ok("info", "-f", "{{.Driver}}").strip() != "overlay2":
+        pytest.skip("other drivers add up what the archive says of files")
+    below = images.pack({"d/": b"", "d/one": b"x" * 5000, "two": b"y" * 7, "link": images.link("d/one"),
+                         "hard": images.link("d/one", tarfile.LNKTYPE)})
+    above = images.pack({"three": b"z", ".wh.two": b""})
+    for name, layers in (("sizes:1", [below]), ("sizes:2", [below, above])):
+        load(docker, images.docker_archive(name, {}, *layers, base=False))
+    inspected = docker.ok("image", "inspect", "-f", "{{.Size}}", "sizes:1", "sizes:2").split()
+    assert inspected == ["5012", "5013"]
+    assert docker.ok("history", "--human=false", "--format", "{{.Size}}", "sizes:2").split() == ["1", "5012"]
+    rows = docker.ok("system", "df", "-v", "--format", "{{range .Images}}{{.Repository}}:{{.Tag}} {{.SharedSize}} "
+                     "{{.UniqueSize}}\n{{end}}").splitlines()
+    assert {"sizes:1 5.012kB 0B", "sizes:2 5.012kB 1B"} <= set(rows)
+
+
 def test_history(docker: Docker) -> None:
     rows = docker.ok("history", "--format", "{{.CreatedBy}}|{{.Size}}", "--no-trunc", "busybox").splitlines()
     assert rows[0] == '/bin/sh -c #(nop)  CMD ["sh"]|0B'

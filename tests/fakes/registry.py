@@ -83,6 +83,8 @@ def plain(handler: Handler, fake: Fake) -> None:
         return
     start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
     headers = {"Content-Type": kind}
+    if "/manifests/" in path:
+        headers["Docker-Content-Digest"] = images.digest(data)
     if start:
         headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
     send(handler, 206 if start else 200, data[start:], headers)

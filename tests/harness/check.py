@@ -41,6 +41,6 @@ def settled(engine: Engine) -> dict[str, Any]:
 
 def usage_agrees(engine: Engine) -> None:
     """The disk holds what `docker system df` says, within 1 %; without containers, whose layers it counts by itself."""
-    held = sum(settled(engine)["snapshot_bytes"].values())
+    held = sum(settled(engine)["file_bytes"].values())
     said = engine.api("GET", "/system/df").json["LayersSize"]
     assert abs(held - said) <= 0.01 * said, (held, said)

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from services.containerd.diff.entry import Entry, TarError
 from services.containerd.diff.place import Place, clean
 from services.containerd.diff.tar import Copy, Reader
 from services.containerd.diff.whiteout import Form
+from services.containerd.snapshots.directories import file_bytes
 
 MAX_ENTRIES: Final = 5_000_000
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,6 +30,14 @@ _NODES: Final = {kinds.CHARACTER: stat.S_IFCHR, kinds.BLOCK_DEVICE: stat.S_IFBLK
 _MAX_TIME: Final = 2**34 * 10**9
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    implied: list[bytes]
+    """Directories that the archive went through without naming them, b"." too."""
+    size: int
+    """Bytes of files, and of links' targets where the tree is one layer: what Docker calls the layer's size."""
+
+
 def apply(
     root: Path,
     chunks: Iterable[bytes],
@@ -36,8 +46,8 @@ def apply(
     parents: Sequence[Path] = (),
     copy: Copy = lambda target, most: 0,
     owners: Owners | None = None,
-) -> list[bytes]:
-    """Unpack a plain tar stream into `root`; the directories that the archive implied without naming them, b"." too.
+) -> Unpacked:
+    """Unpack a plain tar stream into `root`.
 
     `form` is what becomes of whiteouts. Where they stay, the tree is one layer: implied directories look like those of
     `parents`, the nearest first. `owners` are the host's for the archive's ids. Blocks. InvalidArgument for a bad
@@ -49,7 +59,8 @@ def apply(
     try:
         applier = _Applier(place, owners)
         applier.run(Reader(iter(chunks), copy))
-        return place.implied if applier.named_root else [*place.implied, b"."]
+        size = file_bytes(root) if place.replaced and form is not Form.GONE else applier.size
+        return Unpacked(place.implied if applier.named_root else [*place.implied, b"."], size)
     except TarError as error:
         raise errdefs.InvalidArgument(f"layer is refused: {error}") from error
     except OSError as error:
@@ -73,6 +84,7 @@ class _Applier:
         self._times: dict[bytes, int] = {}
         """Directories get their times at the end, when nothing is put into them any more."""
         self.named_root = False
+        self.size = 0
         self._unpacked: set[bytes] = set()
         """What this layer brought, which its own whiteouts do not hide; kept only where whiteouts remove."""
 
@@ -118,6 +130,7 @@ class _Applier:
             self._hardlink(name, path, entry)
         elif entry.kind == kinds.SYMLINK:
             self._replacing(parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent))
+            self.size += 0 if self.place.form is Form.GONE else len(entry.link)
             self._leaf_attributes(parent, name, entry)
         else:
             mode = _NODES[entry.kind] | entry.mode
@@ -140,6 +153,7 @@ class _Applier:
                 reader.write_to(made)
             self._attributes(made, entry)
             os.utime(made, ns=_times(entry.mtime))
+            self.size += entry.length
         finally:
             os.close(made)
 

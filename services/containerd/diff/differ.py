@@ -15,6 +15,7 @@ from protos.containerd.services.content.v1.content_pb2 import Info
 from protos.containerd.types.descriptor_pb2 import Descriptor
 from protos.containerd.types.mount_pb2 import Mount
 from protos.idmap import Owners
+from protos.snapshots import LAYER_SIZE
 from services.containerd import linux, threads
 from services.containerd.content.ingest import Ingest
 from services.containerd.content.spool import Spool
@@ -64,41 +65,43 @@ class Differ:
         self._owners = owners
 
     async def apply(self, namespace: str, layer: Descriptor, mounts: Sequence[Mount], *, sync: bool) -> Descriptor:
-        """Unpack a layer; the descriptor of the plain archive that was applied."""
+        """Unpack a layer; the descriptor of the plain archive that was applied, with the size of its files."""
         if not layer.media_type.startswith(_FAMILIES):
             raise errdefs.Unimplemented(f"media type {layer.media_type!r} is not a layer this differ can apply")
         descriptor, info = self._content.open_blob(namespace, layer.digest)
         try:
             stream = LayerStream(descriptor, info.size, info.digest)
             try:
-                await threads.run_stoppable(stream.stop, self._unpack, stream, mounts, sync)
+                size = await threads.run_stoppable(stream.stop, self._unpack, stream, mounts, sync)
             finally:
                 await threads.run(stream.close)
-            return Descriptor(media_type=PLAIN, digest=stream.digest, size=stream.size)
+            return Descriptor(
+                media_type=PLAIN, digest=stream.digest, size=stream.size, annotations={LAYER_SIZE: str(size)}
+            )
         finally:
             os.close(descriptor)
 
-    def _unpack(self, stream: LayerStream, mounts: Sequence[Mount], sync: bool) -> None:
+    def _unpack(self, stream: LayerStream, mounts: Sequence[Mount], sync: bool) -> int:
         place = writable(mounts, self._layered)
         if place is not None:
-            self._unpack_into(place, stream, sync)
-            return
+            return self._unpack_into(place, stream, sync)
         if any("ro" in mount.options for mount in mounts) or not mounts:
             raise errdefs.InvalidArgument("a layer cannot be applied to read-only mounts")
         with mounted(mounts, self._scratch) as path:
-            self._unpack_into(Layer(path), stream, sync)
+            return self._unpack_into(Layer(path), stream, sync)
 
-    def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> None:
-        names = apply(
+    def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> int:
+        unpacked = apply(
             place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=self._owners)
-        if names and place.form is not Form.GONE and not place.parents:
-            implied.record(place.path, names)
+        if unpacked.implied and place.form is not Form.GONE and not place.parents:
+            implied.record(place.path, unpacked.implied)
         if sync:
             root = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 linux.syncfs(root)
             finally:
                 os.close(root)
+        return unpacked.size
 
     async def compare(self, namespace: str, wanted: Comparison, lease: str) -> Descriptor:
         """Pack what `right` has over `left` into a blob."""

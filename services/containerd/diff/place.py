@@ -45,6 +45,8 @@ class Place:
         self._owner = owner
         self._root = os.open(root, _DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self.replaced = False
+        """Whether anything that was there had to go."""
         self._hidden = False
         """Whether there may be whiteouts of aufs."""
         self._stale = False
@@ -170,6 +172,7 @@ class Place:
             shutil.rmtree(name, dir_fd=parent)
         else:
             os.unlink(name, dir_fd=parent)
+        self.replaced = True
         self._stale = self._stale or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)
 
 

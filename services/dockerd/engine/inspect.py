@@ -1,8 +1,6 @@
 """`inspect`: everything that is known of a container, in Docker's spelling, per API version."""
 
 import asyncio
-import contextlib
-import os
 from typing import Any, Final
 
 from protos import errdefs
@@ -126,24 +124,9 @@ async def sizes(engine: Engine, container: Container) -> tuple[int, int]:
     if not container.rootfs:
         container.rootfs = await tasks.mounts(engine, container)
     layer = layerdb.upper(container.rootfs)
-    written = await (asyncio.to_thread(_weigh, layer) if layer else tasks.usage(engine, container))
+    written = await (asyncio.to_thread(storage.weigh, layer) if layer else tasks.usage(engine, container))
     image = engine.images.by_id.get(container.image)
     return written, written + (await engine.images.size(image) if image else 0)
-
-
-def _weigh(directory: str) -> int:
-    """Bytes of all files below, each once, directories not counted: Docker's sum."""
-    total, seen, waiting = 0, set(), [directory]
-    while waiting:
-        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif status.st_ino not in seen:
-                    seen.add(status.st_ino)
-                    total += status.st_size
-    return total
 
 
 def inspect_exec(engine: Engine, subject: Exec) -> dict[str, Any]:

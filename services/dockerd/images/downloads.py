@@ -35,7 +35,7 @@ class _Download:
     watchers: list[Report] = field(default_factory=list)
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    state: tuple[str, int, int] = ("Pulling fs layer", 0, 0)
+    state: tuple[str, int, int] = ("", 0, 0)
     received: int = 0
     """Bytes that all attempts together brought."""
     task: asyncio.Task[None] | None = None
@@ -70,7 +70,8 @@ class Downloads:
 
     async def _await(self, download: _Download, lease: str, report: Report) -> None:
         download.watchers.append(report)
-        report(*download.state)
+        if download.state[0]:
+            report(*download.state)
         try:
             await asyncio.shield(download.done)
             await content.hold(self._images.client, lease, download.wanted.digest)

@@ -33,10 +33,11 @@ def aux(document: dict[str, Any]) -> bytes:
 
 
 def bar(text: str, key: str, current: int, total: int) -> bytes:
-    """A bar at `current` of `total` bytes."""
-    filled = min(_WIDTH, _WIDTH * current // total) if total else 0
-    drawn = "=" * filled + ">" + " " * (_WIDTH - filled)
-    drawing = f"[{drawn[:_WIDTH]}] {human(current)}/{human(total)}" if total else human(current)
+    """A bar at `current` of `total` bytes; its drawing is for clients that do not draw themselves."""
+    drawing = f"{human(current):>8}"
+    if total:
+        filled = min(_WIDTH, _WIDTH * current // total)
+        drawing = f"[{'=' * filled}>{' ' * (_WIDTH - filled)}] {drawing}/{human(total)}"
     return encode(
         {"status": text, "progressDetail": {"current": current, "total": total}, "progress": drawing, "id": key}
     )

@@ -28,6 +28,11 @@ log = logging.getLogger("images")
 
 _EVERY: Final = 0.1
 """Seconds between two records of one bar."""
+_CONFIGS: Final = frozenset(
+    {manifest.CONFIG, manifest.OCI_CONFIG, "application/octet-stream", "application/json", "text/html", ""}
+)
+"""Media types of image configs, some as old registries sent them. Others are charts, plugins, models."""
+_PLUGIN: Final = "application/vnd.docker.plugin.v1+json"
 _SCHEMA1: Final = (
     "Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed. "
     "Suggest the author of {} to upgrade the image to the OCI Format or Docker Image manifest v2, schema 2. "
@@ -85,17 +90,36 @@ class Pull:
 
     async def _name(self, source: Repository, name: Reference) -> bool:
         """Pull one name; whether it now means another image than before."""
-        found = await self._resolve(source, name)
-        chosen = await self._choose(source, found, name)
-        self.say(progress.titled(f"Pulling from {name.path}", name.digest or name.tag))
-        image = await self._take(source, chosen, name)
-        digested = replace(name, tag="", digest=found.descriptor.digest)
+        digest, image = await self._present(source, name) or await self._fetch(source, name)
+        digested = replace(name, tag="", digest=digest)
         previous = self.images.tags.get(str(name))
         for each in dict.fromkeys((name, digested)):
             await self.images.assign(each, image)
-        self.say(progress.status(f"Digest: {found.descriptor.digest}"))
+        self.say(progress.status(f"Digest: {digest}"))
         self.images.emit("pull", name.familiar, {"name": name.familiar_name, **image.labels})
         return previous is None or previous.image_id != image.id
+
+    async def _present(self, source: Repository, name: Reference) -> tuple[str, Image] | None:
+        """Digest and image of a tag that are here already; registries limit how often manifests are fetched."""
+        if not name.tag or not any(tag.name.digest and tag.name.name == name.name for tag in self.images.tags.values()):
+            return None
+        try:
+            found = await source.head(name.tag)
+        except errors.Refused:
+            return None  # the question with an answer in words says why
+        tag = self.images.tags.get(str(replace(name, tag="", digest=found.digest))) if found else None
+        image = self.images.by_id[tag.image_id] if tag else None
+        wanted = self.platform or platform.default()
+        if not found or not image or image.chain_id not in self.images.unpacked or image.platform != wanted:
+            return None
+        self.say(progress.titled(f"Pulling from {name.path}", name.tag))
+        return found.digest, image
+
+    async def _fetch(self, source: Repository, name: Reference) -> tuple[str, Image]:
+        found = await self._resolve(source, name)
+        chosen = await self._choose(source, found, name)
+        self.say(progress.titled(f"Pulling from {name.path}", name.digest or name.tag))
+        return found.descriptor.digest, await self._take(source, chosen, name)
 
     async def _resolve(self, source: Repository, name: Reference) -> Fetched:
         found = await source.manifest(name.digest or name.tag)
@@ -119,6 +143,9 @@ class Pull:
     async def _take(self, source: Repository, chosen: Fetched, name: Reference) -> Image:
         """All of one image, unpacked."""
         parsed = manifest.parse_manifest(chosen.data)
+        if parsed.config.media_type not in _CONFIGS:
+            kind = "plugin" if parsed.config.media_type == _PLUGIN else "unknown"
+            raise errdefs.InvalidArgument(f'Encountered remote "{parsed.config.media_type}"({kind}) when fetching')
         known = self.images.by_target.get(chosen.descriptor.digest)
         if known and known.chain_id in self.images.unpacked:
             return known

@@ -51,9 +51,11 @@ class Push:
             found = sorted((tag.name for tag in self.images.tags.values() if tag.name.name == self.name.name
                             and tag.name.tag), key=str)
         else:
-            found = [self.name] if str(self.name) in self.images.tags else []
-        if not found:
+            found = [self.name]
+        if not any(tag.name.name == self.name.name for tag in self.images.tags.values()):
             raise errdefs.NotFound(f"An image does not exist locally with the tag: {self.name.familiar_name}")
+        if not all(str(name) in self.images.tags for name in found):
+            raise errdefs.NotFound(f"tag does not exist: {self.name.familiar}")
         return found
 
     async def run(self, *, all_tags: bool) -> None:

@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from protos import errdefs
+from protos import errdefs, snapshots
 from protos.containerd.services.events.v1 import events_pb2
 from protos.containerd.services.images.v1 import images_pb2
 from protos.containerd.services.leases.v1 import leases_pb2
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
+from services.dockerd import storage
 from services.dockerd.images import content, manifest, orphans, platform, reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.reference import Reference
@@ -25,6 +26,9 @@ log = logging.getLogger("images")
 
 DANGLING: Final = "moby-dangling@"
 """Prefix of the containerd name that keeps an image which no longer has one of its own."""
+
+
+_UPPER: Final = "containerd.io/snapshot/overlay.upperdir"
 
 
 class Emit(Protocol):
@@ -88,11 +92,10 @@ class Images:
 
     def find(self, text: str) -> Image:
         """The image of a name, ID or unique ID prefix; NotFound and InvalidArgument in Docker's words."""
-        if text.removeprefix("sha256:") and reference.is_digest("sha256:" + text.removeprefix("sha256:")):
-            found = self.by_id.get("sha256:" + text.removeprefix("sha256:"))
-            if found is None:
-                raise errdefs.NotFound(f"No such image: {text}")
-            return found
+        if reference.is_digest(whole := "sha256:" + text.removeprefix("sha256:")):
+            if whole not in self.by_id:
+                raise errdefs.NotFound(f"No such image: {whole}")
+            return self.by_id[whole]
         name = reference.parse(text)
         tagged = name.tagged()
         if (tag := self.tags.get(str(tagged))) is not None:
@@ -146,26 +149,42 @@ class Images:
         return sorted({f"{name.familiar_name}@{name.digest}" for name in self.names(image) if name.digest})
 
     async def size(self, image: Image) -> int:
-        """Bytes of the image's layers, unpacked."""
+        """Bytes of the files of the image's layers."""
         return sum([await self.layer_size(chain_id) for chain_id in image.chain_ids])
 
     async def layer_size(self, chain_id: str) -> int:
         if chain_id not in self.sizes:
-            request = snapshots_pb2.UsageRequest(snapshotter=self.snapshotter, key=chain_id)
             try:
-                self.sizes[chain_id] = (await self.client.call(self.client.snapshots.Usage, request)).size
+                self.sizes[chain_id] = await self._measure(chain_id)
             except errdefs.NotFound:
                 return 0  # not unpacked yet: asked again next time
         return self.sizes[chain_id]
 
+    async def _measure(self, chain_id: str) -> int:
+        """What was written down when the layer was unpacked: nothing by another containerd, or by an older version."""
+        labels = (await self._snapshot(chain_id)).labels
+        if (said := labels.get(snapshots.LAYER_SIZE, "")).isdecimal():
+            return int(said)
+        if not (directory := labels.get(_UPPER)):
+            request = snapshots_pb2.UsageRequest(snapshotter=self.snapshotter, key=chain_id)
+            return (await self.client.call(self.client.snapshots.Usage, request)).size
+        size = await asyncio.to_thread(storage.weigh, directory)
+        info = snapshots_pb2.Info(name=chain_id, labels={snapshots.LAYER_SIZE: str(size)})
+        keep = snapshots_pb2.UpdateSnapshotRequest(snapshotter=self.snapshotter, info=info)
+        keep.update_mask.paths.append(f"labels.{snapshots.LAYER_SIZE}")
+        await self.client.call(self.client.snapshots.Update, keep)
+        return size
+
+    async def _snapshot(self, chain_id: str) -> snapshots_pb2.Info:
+        request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=chain_id)
+        return (await self.client.call(self.client.snapshots.Stat, request)).info
+
     async def layer_directory(self, chain_id: str) -> str:
         """Where a layer lies, by containerd's label for it; empty where the snapshotter does not say."""
-        request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=chain_id)
         try:
-            info = (await self.client.call(self.client.snapshots.Stat, request)).info
+            return (await self._snapshot(chain_id)).labels.get(_UPPER, "")
         except errdefs.NotFound:
             return ""
-        return info.labels.get("containerd.io/snapshot/overlay.upperdir", "")
 
     # changing
 

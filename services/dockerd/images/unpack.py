@@ -9,6 +9,7 @@ from protos import errdefs
 from protos.containerd.services.diff.v1 import diff_pb2
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
+from protos.snapshots import LAYER_SIZE
 from services.dockerd.images import content
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
@@ -78,7 +79,10 @@ async def _apply(images: Images, layer: Descriptor, diff_id: str, parent: str, c
         applied = (await client.call(client.diff.Apply, apply, lease=lease, timeout=None)).applied
         if applied.digest != diff_id:
             raise errdefs.DataLoss(f"layer {layer.digest} unpacks to {applied.digest}, but its image says {diff_id}")
-        commit = snapshots_pb2.CommitSnapshotRequest(snapshotter=images.snapshotter, name=chain_id, key=key)
+        size = {LAYER_SIZE: said} if (said := applied.annotations.get(LAYER_SIZE)) else {}
+        commit = snapshots_pb2.CommitSnapshotRequest(
+            snapshotter=images.snapshotter, name=chain_id, key=key, labels=size
+        )
         await client.call(client.snapshots.Commit, commit, lease=lease)
     except errdefs.AlreadyExists:
         await _drop(images, key)  # another unpack of the same layer was quicker

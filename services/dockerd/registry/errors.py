@@ -3,14 +3,20 @@
 import json
 import os
 import ssl
+from collections.abc import Sequence
 from typing import Any, Final
 
 import aiohttp
 
 from protos import errdefs
 from services.dockerd.images.reference import Reference
+from services.dockerd.registry.challenge import Challenge
 
 _PREFIX: Final = {"server gave HTTP": ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH")}
+
+
+NO_BASIC: Final = "NO_BASIC"
+_NO_BASIC: Final = "no basic auth credentials"
 
 
 class Unreachable(errdefs.Unknown):
@@ -31,15 +37,39 @@ class Refused(errdefs.Unknown):
         return self.status in (408, 429, 500, 502, 503, 504)
 
 
-def refused(status: int, reason: str, body: bytes) -> Refused:
+_OF_TOKENS: Final = {
+    "insufficient_scope": ("DENIED", "requested access to the resource is denied"),
+    "invalid_token": ("UNAUTHORIZED", "authentication required"),
+}
+"""What is wrong with the token a request came with (RFC 6750, 3.1): this counts before the body's errors."""
+
+
+def refused(status: int, reason: str, body: bytes, challenges: Sequence[Challenge] = ()) -> Refused:
     """The error of a reply that is not a success: `manifest unknown: …`, or what came instead."""
-    for code, message in _errors(body):
+    if not 400 <= status < 500:
+        return Refused(f"received unexpected HTTP status: {status} {reason}".rstrip(), status)
+    of_token = [_OF_TOKENS[each.parameters["error"]] for each in challenges if status == 401
+                and each.scheme == "bearer" and each.parameters.get("error") in _OF_TOKENS]
+    for code, message in (*of_token, *_errors(body)):
         return Refused(f"{code.lower().replace('_', ' ')}: {message or code.lower().replace('_', ' ')}", status, code)
     if status == 401:
         return Refused("unauthorized: authentication required", status, "UNAUTHORIZED")
     if status == 429:
         return Refused("toomanyrequests: too many requests", status, "TOOMANYREQUESTS")
-    return Refused(f"received unexpected HTTP status: {status} {reason}".rstrip(), status)
+    return Refused(f"error parsing HTTP {status} response body: {_unreadable(body)}", status)
+
+
+def _unreadable(body: bytes) -> str:
+    """Why a body is no list of errors, and its beginning: most often some web server's page."""
+    text = body[:1000].decode(errors="replace")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        start = text.lstrip()[:1]
+        why = f"invalid character {start!r} looking for beginning of value" if start else "unexpected end of JSON input"
+    else:
+        why = "no error details found in HTTP response body"
+    return f"{why}: {json.dumps(text, ensure_ascii=False)}"
 
 
 def _errors(body: bytes) -> list[tuple[str, str]]:
@@ -52,6 +82,11 @@ def _errors(body: bytes) -> list[tuple[str, str]]:
         return []
     return [(str(each["code"])[:100], str(each.get("message") or "")[:1000])
             for each in errors if isinstance(each, dict) and each.get("code")]
+
+
+def without_credentials(method: str, url: str) -> Refused:
+    """Somebody wants a password where we have none."""
+    return Refused(f'{method.capitalize()} "{url}": {_NO_BASIC}', 401, NO_BASIC)
 
 
 def unreachable(method: str, url: str, error: BaseException) -> Unreachable:
@@ -122,7 +157,7 @@ def of_pull(error: errdefs.EngineError, name: Reference) -> errdefs.EngineError:
     if error.reason == "NAME_UNKNOWN":
         return errdefs.NotFound(f"repository {name.familiar_name} not found: {error}")
     if error.status == 404:
-        return errdefs.NotFound(f"manifest for {name.familiar} not found: {error}")
+        return errdefs.NotFound(str(error))
     if error.reason == "TOOMANYREQUESTS":
         return errdefs.ResourceExhausted(str(error))
     return error
@@ -130,6 +165,8 @@ def of_pull(error: errdefs.EngineError, name: Reference) -> errdefs.EngineError:
 
 def of_push(error: errdefs.EngineError, name: Reference) -> errdefs.EngineError:
     """What a client that asked to push `name` is told, as the last record of the stream."""
+    if isinstance(error, Refused) and error.reason == NO_BASIC:
+        return errdefs.Unauthenticated(_NO_BASIC)
     if isinstance(error, Refused) and error.reason in ("UNAUTHORIZED", "DENIED"):
         return errdefs.PermissionDenied(str(error))
     return error

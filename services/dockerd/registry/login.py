@@ -20,17 +20,22 @@ async def login(credentials: Credentials, settings: Settings) -> dict[str, str]:
         try:
             async with Session(endpoint, replace(credentials, token=""), settings) as session:
                 session.answers.offline = True
-                async with session.ask("GET", endpoint.base):
+                async with session.ask("GET", endpoint.base, accept=range(600)) as reply:
+                    if reply.status != 200:
+                        raise _failed(endpoint.base, reply.status, reply.reason or "")
                     return {"Status": "Login Succeeded", "IdentityToken": session.answers.refresh}
-        except errors.Refused as error:
+        except errors.Refused as error:  # by the token server
             if error.status in (401, 403):
                 raise errdefs.Unauthenticated(f'Get "{endpoint.base}": {error}') from error
-            raise errdefs.Unknown(
-                f"login attempt to {endpoint.base} failed with status: {error.status}: {error}"
-            ) from error
+            raise errdefs.Unknown(f'Get "{endpoint.base}": {error}') from error
         except errors.Unreachable:
             if not left:
                 raise
+
+
+def _failed(base: str, status: int, reason: str) -> errdefs.EngineError:
+    kind = errdefs.Unauthenticated if status in (401, 403) else errdefs.Unknown
+    return kind(f"login attempt to {base} failed with status: {status} {reason}".rstrip())
 
 
 def domain_of(server: str) -> str:

@@ -90,9 +90,10 @@ class Session:
                     reply.close()
                     reply = await self._send(method, url, answer, headers, data)
                 elif any(each.scheme == "basic" for each in found) and not self.answers.credentials:
-                    raise errors.Refused(f'{method.capitalize()} "{url}": no basic auth credentials', 401, "NO_BASIC")
+                    raise errors.without_credentials(method, url)
             if reply.status not in accept:
-                raise errors.refused(reply.status, reply.reason or "", await self.body(reply, _ERROR, cut=True))
+                found = challenge.parse(reply.headers.getall("WWW-Authenticate", []))
+                raise errors.refused(reply.status, reply.reason or "", await self.body(reply, _ERROR, cut=True), found)
             yield reply
         finally:
             reply.close()

@@ -9,7 +9,7 @@ import pytest
 
 from protos import errdefs
 from protos.idmap import Mapping, Owners
-from services.containerd.diff.apply import apply
+from services.containerd.diff.apply import Unpacked, apply
 from services.containerd.diff.whiteout import Form
 from tests.unit.containerd.diff.archive import Builder, header, pax
 
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     return tree
 
 
-def unpack(root: Path, builder: Builder, **options: object) -> list[bytes]:
+def unpack(root: Path, builder: Builder, **options: object) -> Unpacked:
     data = builder.plain()
     return apply(root, [data[at : at + 999] for at in range(0, len(data), 999)], **options)
 
@@ -56,6 +56,22 @@ def test_an_owner_without_an_id_of_the_host_is_refused(root: Path) -> None:
     owners = Owners(Mapping.parse("0:1000:10"), Mapping.parse("0:2000:10"))
     with pytest.raises(errdefs.InvalidArgument, match="Container ID 10 cannot be mapped to a host ID"):
         unpack(root, Builder().add("f", uid=10), owners=owners)
+
+
+class TestSize:
+    """What Docker's overlay2 and its plain drivers say of the same layers."""
+
+    LAYER = Builder().directory("d").add("d/f", b"12345").hardlink("d/h", "d/f").symlink("s", "d/f").add("d/.wh.x")
+
+    def test_of_one_layer_links_targets_count(self, root: Path) -> None:
+        assert unpack(root, self.LAYER, form=Form.DEVICE).size == 5 + 3
+
+    def test_of_a_whole_tree_files_alone_count(self, root: Path) -> None:
+        assert unpack(root, self.LAYER).size == 5
+
+    def test_what_the_layer_itself_replaces_does_not_count(self, root: Path) -> None:
+        twice = Builder().add("f", b"12345").add("f", b"678").directory("d").add("d/g", b"x" * 9).add("d", b"y")
+        assert unpack(root, twice, form=Form.DEVICE).size == 3 + 1
 
 
 class TestEntries:
@@ -102,11 +118,11 @@ class TestEntries:
         assert (root / "s").stat().st_blocks * 512 < 1048576
 
     def test_missing_parents_are_made(self, root: Path) -> None:
-        assert unpack(root, Builder().add("a/b/f", b"x").add("a/c", b"y")) == [b"a", b"a/b", b"."]
+        assert unpack(root, Builder().add("a/b/f", b"x").add("a/c", b"y")).implied == [b"a", b"a/b", b"."]
         assert (root / "a/b/f").read_text() == "x"
 
     def test_named_directories_are_not_implied(self, root: Path) -> None:
-        assert unpack(root, Builder().directory("./").directory("a").add("a/f")) == []
+        assert unpack(root, Builder().directory("./").directory("a").add("a/f")).implied == []
 
     def test_later_entry_replaces_earlier(self, root: Path) -> None:
         unpack(

@@ -13,11 +13,14 @@ def test_sizes_read_as_dockers(size: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("current", "drawn"),
-    [(0, "[>" + " " * 49 + "]"), (50, "[" + "=" * 25 + ">" + " " * 24 + "]"), (100, "[" + "=" * 50 + "]")],
+    ("current", "total", "drawn"),
+    [
+        (0, 100, "[>" + " " * 50 + "]       0B/100B"), (50, 100, "[" + "=" * 25 + ">" + " " * 25 + "]      50B/100B"),
+        (1069156, 1069156, "[" + "=" * 50 + ">]  1.069MB/1.069MB"), (36445, 0, " 36.45kB"),
+    ],
 )
-def test_bars_fill(current: int, drawn: str) -> None:
-    assert json.loads(progress.bar("x", "id", current, 100))["progress"].startswith(drawn)
+def test_bars_are_drawn_as_dockers(current: int, total: int, drawn: str) -> None:
+    assert json.loads(progress.bar("x", "id", current, total))["progress"] == drawn
 
 
 def test_failures_end_a_stream() -> None:
