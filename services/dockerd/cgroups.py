@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from protos.errdefs import InvalidArgument
+from services.dockerd import flags
 from services.dockerd.config import Config
 from services.dockerd.oci.facts import facts
 
@@ -18,10 +19,10 @@ SYSTEMD: Final = Path("/run/systemd/system")
 
 
 def by_systemd(config: Config) -> bool:
-    """As the last --exec-opt says; without any, with cgroup v2 where systemd runs."""
-    chosen = [option.partition("=")[2] for option in config.exec_opts if not option.endswith("=")]
-    if chosen:
-        return chosen[-1] == "systemd"
+    """As the first --exec-opt says, as in Docker; without any, with cgroup v2 where systemd runs."""
+    options = [option.partition("=")[2] for option in config.exec_opts if flags.is_cgroup_driver(option)]
+    if options and options[0]:
+        return options[0] == "systemd"
     return facts().cgroup_version == 2 and SYSTEMD.is_dir()
 
 

@@ -166,13 +166,15 @@ def feature(text: str) -> tuple[str, bool]:
 
 
 def exec_opt(text: str) -> str:
-    """`native.cgroupdriver=cgroupfs` or `=systemd`; there is no other on Linux."""
-    key, value = pair(text)
-    if key.lower() != CGROUP_DRIVER:
-        raise ValueError(f"unknown exec-opt {key}: there is {CGROUP_DRIVER}")
+    """`native.cgroupdriver=cgroupfs` or `=systemd`: there is no other on Linux, and as in Docker any other passes."""
+    value = text.partition("=")[2] if is_cgroup_driver(text) else ""
     if value not in ("", "cgroupfs", "systemd"):
         raise ValueError(f"native.cgroupdriver option {value} not supported")
     return text
+
+
+def is_cgroup_driver(text: str) -> bool:
+    return text.partition("=")[0].lower() == CGROUP_DRIVER
 
 
 def registry(text: str) -> str:

@@ -21,6 +21,7 @@ from services.dockerd.logger import options
 from services.dockerd.metrics import meter
 from services.dockerd.network.drivers.bridge import filters
 from services.dockerd.network.forwarding import forwards
+from services.dockerd.oci import cdi
 from services.dockerd.oci.facts import Facts, facts
 from services.dockerd.oci.limits import usual_cgroupns
 from services.dockerd.registry import mirrors
@@ -38,9 +39,9 @@ NETWORK_DRIVERS: Final = ("bridge", "host", "null")
 async def info(engine: Engine, asked: Version) -> dict[str, Any]:
     """The reply of GET /info."""
     config = engine.config
-    containerd, runc, tini, rows = await asyncio.gather(
+    containerd, runc, tini, rows, (devices, problems) = await asyncio.gather(
         versions.containerd(engine.client), versions.runtime(config), versions.init(config),
-        drivers.status(engine.client, engine.images.snapshotter),
+        drivers.status(engine.client, engine.images.snapshotter), asyncio.to_thread(cdi.discover, config.cdi),
     )
     document = {
         "ID": engine_id(config.data_root),
@@ -65,8 +66,10 @@ async def info(engine: Engine, asked: Version) -> dict[str, Any]:
         "RuncCommit": _commit(runc),
         "InitCommit": _commit(tini),
         "SecurityOptions": list(_security(config, facts())),
-        "Warnings": [*_warnings(config, facts()), *_loop_files(rows)] or None,
+        "Warnings": [*_warnings(config, facts()), *_loop_files(rows), *(f"CDI: {each}" for each in problems)] or None,
     }
+    if asked >= (1, 50):
+        document["DiscoveredDevices"] = [{"Source": cdi.DRIVER, "ID": name} for name in sorted(devices)]
     return document | (_recent(config) if asked >= (1, 44) else _old())
 
 

@@ -70,6 +70,8 @@ class _Found:
                 self.notes.append(f"--{option.flag.name} {option.reason}")
         self.notes += [f'The "{key}" key has no effect here' for key in self.entries if key in file.IGNORED]
         made = Config(**{option.field: _frozen(option, value) for option, value in chosen.items() if option.field})
+        unknown = [each for each in made.exec_opts if not flags.is_cgroup_driver(each)]
+        self.notes += [f"--exec-opt {each} has no effect: there is {flags.CGROUP_DRIVER}" for each in unknown]
         made = replace(made, hosts=_hosts(made, any(option.field == "hosts" for option in chosen)))
         try:
             rules.check(made)

@@ -60,6 +60,7 @@ def _modes(config: "Config") -> None:
 def _log(config: "Config") -> None:
     try:
         logs.check(config.log_driver, config.log_opts)
+        logs.initialize(config.log_driver, config.log_opts)
     except EngineError as error:
         raise type(error)(f"failed to set log opts: {error}") from error
 

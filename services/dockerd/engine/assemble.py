@@ -2,9 +2,7 @@
 `Controller.start(assemble.live(engine))`, `monitor.start`, `restore.restore`, listeners, `restore.resume`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from protos.errdefs import InvalidArgument
 from services.dockerd import cgroups
 from services.dockerd.config import Config
 from services.dockerd.container.store import Store
@@ -15,6 +13,7 @@ from services.dockerd.engine.engine import Engine
 from services.dockerd.events import Journal
 from services.dockerd.images.store import Images, Use
 from services.dockerd.network.controller import Controller, Request
+from services.dockerd.oci import seccomp
 from services.dockerd.oci.inputs import Defaults
 from services.dockerd.plugins import discovery
 from services.dockerd.plugins.registry import Plugins
@@ -39,22 +38,11 @@ def assemble(
 
 
 def _defaults(config: Config) -> Defaults:
-    profile = config.seccomp_profile
-    if profile not in ("", "builtin", "unconfined"):
-        profile = _seccomp(profile)
     limits = {name: Ulimit(Name=name, Soft=soft, Hard=hard) for name, (soft, hard) in config.default_ulimits.items()}
     return Defaults(
         init_path=config.init_path, init=config.init, cgroup_parent=config.cgroup_parent, ulimits=limits,
-        seccomp_profile=profile, no_new_privileges=config.no_new_privileges,
+        seccomp_profile=seccomp.read(config.seccomp_profile), no_new_privileges=config.no_new_privileges,
         owners=config.owners, systemd_cgroup=cgroups.by_systemd(config))
-
-
-def _seccomp(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = f"open {path}: {(error.strerror or '').lower()}" if isinstance(error, OSError) else "it is no text"
-        raise InvalidArgument(f"opening seccomp profile ({path}) failed: {reason}") from error
 
 
 def _uses(engine: Engine) -> Iterator[Use]:

@@ -161,21 +161,25 @@ async def _hand_over(engine: Engine, container: Container) -> None:
 
 
 def _streams(engine: Engine, container: Container) -> streams_pb2.Config:
-    from services.dockerd.logger import attributes, places
+    from services.dockerd.logger import attributes, options, places
 
     config, log_config = container.config, container.host.LogConfig
-    return streams_pb2.Config(
-        container_id=container.id,
-        tty=config.Tty,
-        open_stdin=config.OpenStdin,
-        stdin_once=config.StdinOnce,
-        log_driver=log_config.Type,
-        log_options=log_config.Config or {},
-        log_path=places.make(container),
-        log_attributes=attributes.select(container),
-        log_tag=attributes.apart(container),
-        log_cache_path=places.cache(container),
-    )
+    try:
+        options.initialize(log_config.Type, log_config.Config or {})
+        return streams_pb2.Config(
+            container_id=container.id,
+            tty=config.Tty,
+            open_stdin=config.OpenStdin,
+            stdin_once=config.StdinOnce,
+            log_driver=log_config.Type,
+            log_options=log_config.Config or {},
+            log_path=places.make(container),
+            log_attributes=attributes.select(container),
+            log_tag=attributes.apart(container),
+            log_cache_path=places.cache(container),
+        )
+    except errdefs.EngineError as error:  # a part of creating the task, as clients see it
+        raise _CreateError(error) from error
 
 
 async def _roll_back(engine: Engine, container: Container, failure: failures.Failure) -> None:

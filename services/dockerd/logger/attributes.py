@@ -12,6 +12,7 @@ from protos import errdefs
 from services.dockerd.container import stamp
 from services.dockerd.container.container import Container
 from services.dockerd.logger import template
+from services.dockerd.logger.options import INITIALIZE
 
 Fields = dict[str, str]
 _TAG: Final = "{{.ID}}"
@@ -29,7 +30,7 @@ def tag(container: Container) -> str:
     try:
         return template.expand("log-tag", wanted, _info(container))
     except errdefs.InvalidArgument as error:
-        raise errdefs.InvalidArgument(f"failed to initialize logging driver: {error}") from error
+        raise errdefs.InvalidArgument(f"{INITIALIZE}: {error}") from error
 
 
 def apart(container: Container) -> str:
@@ -46,15 +47,15 @@ def chosen(container: Container) -> Fields:
 
 def _named(options: Mapping[str, str], option: str, values: Mapping[str, str]) -> Fields:
     wanted = {name.strip() for name in options.get(option, "").split(",") if name.strip()}
-    pattern = options.get(f"{option}-regex")
+    pattern = options.get(f"{option}-regex", "")
     try:
+        matching = re.compile(pattern) if pattern else None
         return {
             name: value for name, value in values.items()
-            if name in wanted or (pattern and re.search(pattern, name))
+            if name in wanted or (matching and matching.search(name))
         }
     except re.error as error:
-        text = f"failed to initialize logging driver: error parsing regexp: {error}: `{pattern}`"
-        raise errdefs.InvalidArgument(text) from error
+        raise errdefs.InvalidArgument(f"{INITIALIZE}: error parsing regexp: {error}: `{pattern}`") from error
 
 
 def _info(container: Container) -> dict[str, Any]:

@@ -15,6 +15,7 @@ DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "syslog")
 """But for `none`, which Docker does not list either."""
 READABLE: Final = frozenset({"json-file", "local", "journald"})
 
+INITIALIZE: Final = "failed to initialize logging driver"
 Options = Mapping[str, str]
 _ATTRIBUTES: Final = frozenset({"labels", "labels-regex", "env", "env-regex", "tag"})
 _FILES: Final = frozenset({"max-file", "max-size", "compress"})
@@ -27,7 +28,7 @@ _FACILITIES: Final = frozenset({
 
 
 def check(driver: str, options: Options) -> None:
-    """Refuse unknown drivers and options, and values that make no sense."""
+    """Refuse unknown drivers and options, and values that make no sense, but for those of files."""
     if driver == "none":
         return
     if driver in _LATER:
@@ -37,6 +38,12 @@ def check(driver: str, options: Options) -> None:
     if driver not in _CHECKS:
         raise InvalidArgument(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     _CHECKS[driver]({name: value for name, value in options.items() if name not in _ANY})
+
+
+def initialize(driver: str, options: Options) -> None:
+    """Refuse what Docker finds out only when a container starts: sizes and numbers of files."""
+    if driver in _FILED:
+        values.wrapped(INITIALIZE, lambda _: _FILED[driver](options), "")
 
 
 def merge(driver: str, options: Options, default: str, defaults: Options) -> dict[str, str]:
@@ -63,7 +70,7 @@ def _check_mode(options: Options) -> None:
 def _check_cache(options: Options) -> None:
     if (text := options.get("cache-disabled", "")) and not values.is_truth(text):
         raise InvalidArgument(f"invalid value for option cache-disabled: {text}")
-    _local({name.removeprefix("cache-"): options[name] for name in _CACHE - {"cache-disabled"} if name in options})
+    _local_files({name.removeprefix("cache-"): options[name] for name in _CACHE if name in options})
 
 
 def _known(driver: str, options: Options, names: frozenset[str], form: str) -> None:
@@ -77,6 +84,9 @@ _UNKNOWN: Final = "unknown log opt '{}' for {} log driver"
 
 def _json_file(options: Options) -> None:
     _known("json-file", options, _ATTRIBUTES | _FILES, _UNKNOWN)
+
+
+def _json_files(options: Options) -> None:
     limit = values.size(options["max-size"]) if "max-size" in options else -1
     files = values.integer(options.get("max-file", "1"))
     if files < 1:
@@ -87,12 +97,17 @@ def _json_file(options: Options) -> None:
 
 def _local(options: Options) -> None:
     _known("local", options, _ATTRIBUTES | _FILES, "unknown log opt '{}' for log driver {}")
-    if "max-size" in options:
-        values.size(options["max-size"])
-    files = values.integer(options.get("max-file", "5"))
+
+
+def _local_files(options: Options) -> None:
+    if text := options.get("max-size"):
+        values.wrapped(f"invalid value for max-size: {text}", values.size, text)
+    text = options.get("max-file", "5")
+    files = values.wrapped(f"invalid value for max-file: {text}", values.integer, text)
     if files < 1:
         raise InvalidArgument("max file count cannot be less than 1")
-    if values.truth(options.get("compress", "true")) and files == 1:
+    compress = values.wrapped("error reading compress log option", values.truth, options.get("compress", "true"))
+    if compress and files == 1:
         raise InvalidArgument("compression cannot be enabled when max file count is 1")
 
 
@@ -210,3 +225,4 @@ _CHECKS: Final[dict[str, Callable[[Options], None]]] = {
     "json-file": _json_file, "local": _local, "journald": _journald, "syslog": _syslog, "gelf": _gelf,
     "fluentd": _fluentd,
 }
+_FILED: Final[dict[str, Callable[[Options], None]]] = {"json-file": _json_files, "local": _local_files}

@@ -21,9 +21,8 @@ _Token = tuple[str, str]
 
 def expand(name: str, template: str, data: Mapping[str, Any]) -> str:
     """InvalidArgument for what the template does not mean."""
-    parts = _parts(template)
     try:
-        text, _, stop = _block(parts, 0, data, live=True)
+        text, _, stop = _block(_parts(template), 0, data, live=True)
         if stop:
             raise ValueError(f"unexpected {{{{{stop}}}}}")
     except _Problem as problem:
@@ -55,6 +54,8 @@ def _parts(template: str) -> list[str | _Action]:
         parts.append(text.rstrip() if match[1] else text)
         parts.append(_Action(match[2].strip(), template.count("\n", 0, match.start()) + 1))
         place, trim = match.end(), bool(match[3])
+    if (opened := template.find("{{", place)) >= 0:
+        raise _Problem(template.count("\n", 0, opened) + 1, "unclosed action")
     parts.append(template[place:].lstrip() if trim else template[place:])
     return parts
 

@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from protos import errdefs
@@ -25,6 +26,22 @@ _SECCOMP_NAMES: Final = {
     "ppc64le": "SCMP_ARCH_PPC64LE", "s390x": "SCMP_ARCH_S390X", "riscv64": "SCMP_ARCH_RISCV64",
     "loong64": "SCMP_ARCH_LOONGARCH64",
 }
+
+
+def read(profile: str) -> str:
+    """What `--seccomp-profile` names: its own text for the names that are no paths. InvalidArgument for a bad file."""
+    if profile in ("", "builtin", "unconfined"):
+        return profile
+    try:
+        text = Path(profile).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"open {profile}: {(error.strerror or '').lower()}" if isinstance(error, OSError) else "it is no text"
+        raise errdefs.InvalidArgument(f"opening seccomp profile ({profile}) failed: {reason}") from error
+    try:
+        evaluate(text, ())
+    except errdefs.InvalidArgument as error:
+        raise errdefs.InvalidArgument(f"seccomp profile ({profile}): {error}") from error
+    return text
 
 
 def choose(profile: str, daemon_profile: str, capabilities: Sequence[str], *, privileged: bool) -> Rules | None:
@@ -65,16 +82,17 @@ def evaluate(profile: str, capabilities: tuple[str, ...]) -> Rules:
 def _load(profile: str) -> Rules:
     text = profile or (files("services.dockerd.oci") / "seccomp.json").read_text()
     try:
-        document = json.loads(text)
+        document: Any = json.loads(text)
     except ValueError as error:
         raise errdefs.InvalidArgument(f"Decoding seccomp profile failed: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("syscalls") or [], list):
+    calls = document.get("syscalls") or [] if isinstance(document, dict) else None
+    if not isinstance(calls, list) or not all(isinstance(each, dict) for each in calls):
         raise errdefs.InvalidArgument("Decoding seccomp profile failed: not a profile")
     if document.get("architectures") and document.get("archMap"):
         raise errdefs.InvalidArgument(
             "both 'architectures' and 'archMap' are specified in the seccomp profile, use either one"
         )
-    return document
+    return dict(document)
 
 
 def _architectures(document: Rules, architecture: str) -> list[str]:

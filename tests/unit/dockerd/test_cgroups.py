@@ -9,9 +9,10 @@ from services.dockerd.config import Config
 SYSTEMD, CGROUPFS = "native.cgroupdriver=systemd", "native.cgroupdriver=cgroupfs"
 
 
-def test_last_driver_counts() -> None:
-    assert cgroups.by_systemd(Config(exec_opts=(CGROUPFS, SYSTEMD)))
-    assert not cgroups.by_systemd(Config(exec_opts=(SYSTEMD, CGROUPFS)))
+def test_first_driver_counts() -> None:
+    assert not cgroups.by_systemd(Config(exec_opts=(CGROUPFS, SYSTEMD)))
+    assert cgroups.by_systemd(Config(exec_opts=(SYSTEMD, CGROUPFS)))
+    assert cgroups.by_systemd(Config(exec_opts=("native.umask=normal", SYSTEMD)))
 
 
 def test_systemd_wants_slices() -> None:

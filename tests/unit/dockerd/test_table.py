@@ -48,6 +48,39 @@ KINDS: dict[Callable[[str], Any], tuple[str, Any]] = {
     flags.label: ("a=b", "a=b"), flags.mirror: ("https://m/", "https://m/"), flags.registry: ("reg:5000", "reg:5000"),
     flags.exec_opt: ("native.cgroupdriver=cgroupfs", "native.cgroupdriver=cgroupfs"),
 }
+BAD: dict[str, tuple[str, Any, str]] = {
+    "bip": ("10.1.0.1", "10.1.0.1", "invalid CIDR address: 10.1.0.1"),
+    "bip6": ("10.1.0.1/8", "10.1.0.1/8", "parse --bip6 failed: invalid CIDR address"),
+    "cluster-advertise": ("eth0", "eth0", "invalid --cluster-advertise"),
+    "cluster-store": ("papyrus://h", "papyrus://h", "papyrus"),
+    "default-cgroupns-mode": ("x", "x", "cgroup namespace mode (x) is invalid"),
+    "default-ipc-mode": ("x", "x", "IPC mode setting (x) is invalid"),
+    "default-runtime": ("no", "no", "specified default runtime 'no' does not exist"),
+    "exec-root": ("/" + "x" * 70, "/" + "x" * 70, "choose a shorter --exec-root"),
+    "firewall-backend": ("x", "x", 'invalid firewall-backend "x"'),
+    "fixed-cidr": ("x", "x", "invalid CIDR address: x"),
+    "fixed-cidr-v6": ("x", "x", "invalid CIDR address: x"),
+    "log-driver": ("papyrus", "papyrus", "failed to set log opts: error looking up logging plugin papyrus"),
+    "log-format": ("xml", "xml", "invalid log format: xml"),
+    "log-level": ("loud", "loud", "invalid logging level: loud"),
+    "metrics-addr": ("127.0.0.1", "127.0.0.1", "missing port in address"),
+    "min-api-version": ("1.1", "1.1", "minimum supported API version is 1.24: 1.1"),
+    "add-runtime": ("x", {"x": {}}, "runtime"),
+    "bridge-accept-fwmark": ("x", "x", "invalid firewall mark 'x'"),
+    "default-address-pool": ("base=10.0.0.0/8,size=4", [{"base": "10.0.0.0/8", "size": 4}], "invalid pools size: 4"),
+    "default-network-opt": ("x", {"x": 1}, "default-network-opt"),
+    "default-ulimit": ("x=1", {"x": {"Name": "x", "Soft": 1, "Hard": 1}}, "invalid ulimit type: x"),
+    "host": ("ftp://x", ["ftp://x"], "invalid bind address (ftp://x)"),
+}
+"""Of those without a kind of their own: a text that is no value as a flag, in the file, and what is said of it."""
+LATER = frozenset((
+    "authorization-plugin", "bridge", "cgroup-parent", "containerd", "containerd-namespace", "data-root", "group",
+    "containerd-plugins-namespace", "init-path", "pidfile", "registry-config", "seccomp-profile", "storage-driver",
+    "storage-opt", "tlscacert", "tlscert", "tlskey", "userland-proxy-path", "userns-remap",
+))
+"""Any text may be a value; whether it is one here turns out when the daemon starts."""
+ANY = frozenset(("cdi-spec-dir", "dns-opt", "http-proxy", "https-proxy", "no-proxy"))
+"""Any text is a value."""
 
 
 def named(option: Option) -> str:
@@ -110,10 +143,26 @@ def test_a_bad_flag_is_refused_by_name(tmp_path: Path, option: Option) -> None:
         bad = "-x"
     elif option.flag.read is flags.feature:
         bad = "cdi=perhaps"
+    elif option.flag.read is flags.exec_opt:
+        bad = "native.cgroupdriver=lxc"
     else:
         bad = "?"
     told = refusal(tmp_path, {}, f"--{option.flag.name}={bad}")
     assert f'invalid argument "{bad}" for "' in told and f'--{option.flag.name}" flag: ' in told
+
+
+@pytest.mark.parametrize("option", [option for option in THERE if option.flag.name in BAD], ids=named)
+def test_a_bad_value_is_refused_wherever_it_stands(tmp_path: Path, option: Option) -> None:
+    text, value, told = BAD[option.flag.name]
+    beside = BESIDE.get(option.flag.name, ())
+    assert told in refusal(tmp_path, {}, f"--{option.flag.name}={text}", *beside)
+    assert told in refusal(tmp_path, document(option, value), *beside)
+
+
+def test_of_every_option_it_is_known_what_a_bad_value_is() -> None:
+    kinds = {option.flag.name for option in THERE if option.flag.read in KINDS}
+    groups = (kinds, BAD.keys(), LATER, ANY)
+    assert sorted(name for group in groups for name in group) == sorted(option.flag.name for option in THERE)
 
 
 @pytest.mark.parametrize("option", KEYED, ids=named)

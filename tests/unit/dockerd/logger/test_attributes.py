@@ -46,6 +46,10 @@ def test_an_unknown_field_of_a_tag_is_refused() -> None:
 def test_a_bad_pattern_is_refused() -> None:
     with pytest.raises(errdefs.InvalidArgument, match="failed to initialize logging driver: error parsing regexp"):
         select(env_regex="(")
+    with pytest.raises(errdefs.InvalidArgument, match="failed to initialize logging driver: error parsing regexp"):
+        container = box("json-file", labels_regex="(")
+        container.config.Labels = {}
+        attributes.select(container)
 
 
 def test_tags_are_ids_by_default() -> None:

@@ -29,19 +29,12 @@ def test_known_options_pass() -> None:
     ("driver", "given", "text"),
     [
         ("json-file", {"colour": "red"}, "unknown log opt 'colour' for json-file log driver"),
-        ("json-file", {"max_size": "big"}, "invalid size: 'big'"),
-        ("json-file", {"max_file": "0"}, "max-file cannot be less than 1"),
-        ("json-file", {"max_file": "x"}, 'strconv.Atoi: parsing "x": invalid syntax'),
-        ("json-file", {"compress": "true"},
-         "compress cannot be true when max-file is less than 2 or max-size is not set"),
-        ("json-file", {"compress": "maybe"}, 'strconv.ParseBool: parsing "maybe": invalid syntax'),
         ("json-file", {"mode": "sideways"}, "logger: logging mode not supported: sideways"),
         ("json-file", {"max_buffer_size": "1m"},
          "logger: max-buffer-size option is only supported with 'mode=non-blocking'"),
         ("json-file", {"mode": "non-blocking", "max_buffer_size": "x"},
          "error parsing option max-buffer-size: invalid size: 'x'"),
         ("local", {"colour": "red"}, "unknown log opt 'colour' for log driver local"),
-        ("local", {"max_file": "1"}, "compression cannot be enabled when max file count is 1"),
         ("journald", {"max_size": "1m"}, "unknown log opt 'max-size' for journald log driver"),
         ("syslog", {"syslog_address": "http://h"}, "unsupported scheme: 'http'"),
         ("syslog", {"syslog_address": "unix:///no/such"}, "stat /no/such: no such file or directory"),
@@ -77,6 +70,32 @@ def test_known_options_pass() -> None:
 def test_bad_options_are_refused(driver: str, given: dict[str, str], text: str) -> None:
     with pytest.raises(errdefs.InvalidArgument, match=re.escape(text)):
         check(driver, **given)
+
+
+@pytest.mark.parametrize(
+    ("driver", "given", "text"),
+    [
+        ("json-file", {"max-size": "big"}, "invalid size: 'big'"),
+        ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
+        ("json-file", {"max-file": "x"}, 'strconv.Atoi: parsing "x": invalid syntax'),
+        ("json-file", {"compress": "true"},
+         "compress cannot be true when max-file is less than 2 or max-size is not set"),
+        ("json-file", {"compress": "maybe"}, 'strconv.ParseBool: parsing "maybe": invalid syntax'),
+        ("local", {"max-size": "big"}, "invalid value for max-size: big: invalid size: 'big'"),
+        ("local", {"max-file": "x"}, "invalid value for max-file: x: strconv.Atoi: "),
+        ("local", {"max-file": "1"}, "compression cannot be enabled when max file count is 1"),
+    ],
+)
+def test_files_are_looked_at_when_the_driver_begins(driver: str, given: dict[str, str], text: str) -> None:
+    options.check(driver, given)
+    with pytest.raises(errdefs.InvalidArgument, match=f"^failed to initialize logging driver: {re.escape(text)}"):
+        options.initialize(driver, given)
+
+
+def test_files_that_can_be_pass() -> None:
+    options.initialize("json-file", {"max-size": "10m", "max-file": "3", "compress": "true"})
+    options.initialize("local", {"max-size": "10m", "max-file": "1", "compress": "false"})
+    options.initialize("journald", {})
 
 
 def test_a_driver_that_is_not_there_is_said() -> None:

@@ -50,6 +50,8 @@ def test_what_templates_mean(template: str, text: str) -> None:
         ("x{{end}}", "unexpected {{end}}"),
         ("{{}}", "missing value for command"),
         ("{{(.ID}}", "unclosed left paren"),
+        ("{{", "template: log-tag:1: unclosed action"),
+        ("a\n{{.ID}} {{.ID", "template: log-tag:2: unclosed action"),
         ("{{index .ContainerArgs 9}}", "out of range"),
         ("x\n{{$x}}", "template: log-tag:2: unexpected '\\$' in command"),
     ],

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,10 +74,22 @@ def test_conditions_of_own_profile_hold() -> None:
     assert [rule["names"] for rule in rules["syscalls"]] == [["d"]] and rules["syscalls"][0]["errnoRet"] == 5
 
 
+def test_daemons_profile_is_read(tmp_path: Path) -> None:
+    assert [seccomp.read(name) for name in ("", "builtin", "unconfined")] == ["", "builtin", "unconfined"]
+    (tmp_path / "own").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    assert seccomp.read(str(tmp_path / "own")) == '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    (tmp_path / "bad").write_text("{")
+    with pytest.raises(errdefs.InvalidArgument, match=r"seccomp profile \(.*/bad\): Decoding seccomp profile failed"):
+        seccomp.read(str(tmp_path / "bad"))
+    with pytest.raises(errdefs.InvalidArgument, match=r"opening seccomp profile \(/no/such\) failed: open /no/such: no such file"):
+        seccomp.read("/no/such")
+
+
 @pytest.mark.parametrize(
     ("profile", "text"),
     [
         ("{", "Decoding seccomp profile failed"),
+        ('{"syscalls":["a"]}', "Decoding seccomp profile failed"),
         ("[]", "Decoding seccomp profile failed"),
         ('{"architectures":["A"],"archMap":[{"architecture":"A"}]}', "'architectures' and 'archMap'"),
         ('{"syscalls":[{"name":"a","names":["b"]}]}', "'name' and 'names'"),
