@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
-from tests.harness import leftovers
+from tests.harness import given, leftovers
 from tests.harness.cli import Docker
 from tests.harness.engine import REFERENCE, Engine
 from tests.harness.http import API
@@ -16,6 +17,7 @@ from tests.harness.wait import PATIENCE, until
 
 NUMBERS = count(1)
 LIMIT = 150
+E2E = Path(__file__).parent / "e2e"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,10 +36,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Every engine is closed by now: a run that leaves files behind has failed."""
+    """Every engine is closed by now: a run that leaves files behind has failed.
+
+    So has one of all end-to-end tests in which an option of the daemon was never tried, as a flag and as a key.
+    """
+    if whole(session) and (missing := given.missing()):
+        print("\nno daemon was started with:", *missing)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if left := leftovers.files():
         print("\nleft behind:", *left)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def whole(session: pytest.Session) -> bool:
+    """Whether every end-to-end test was asked for, and of ours."""
+    config = session.config
+    ran = {item.path for item in session.items}
+    return not (
+        REFERENCE or session.testsfailed or config.option.keyword or config.option.markexpr or config.option.deselect
+        or set(E2E.glob("test_*.py")) - ran or any("::" in word for word in config.args)
+    )
 
 
 @pytest.fixture(autouse=True)

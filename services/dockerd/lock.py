@@ -41,10 +41,13 @@ def write_pid(path: Path) -> None:
             f"failed to start daemon, ensure docker is not running or delete {path}: process with PID {pid} is still "
             "running"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(str(os.getpid()))
-    fresh.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(str(os.getpid()))
+        fresh.rename(path)
+    except OSError as error:
+        raise FailedPrecondition(f"failed to start daemon: --pidfile {path}: {error.strerror}") from error
 
 
 def remove_pid(path: Path) -> None:

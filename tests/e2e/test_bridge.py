@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import clean
+from tests.harness import told
 from tests.harness.cli import Docker
 from tests.harness.engine import HOST, REFERENCE, Engine
 from tests.harness.wait import until
@@ -21,6 +22,7 @@ SETTINGS = {
 NEW = {
     "host-gateway-ips": ["192.0.2.9", "2001:db8::9"], "default-gateway-v6": "fd44::fe",
     "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1300"}}, "bridge-accept-fwmark": "0x7/0xff",
+    "bip6": "fd44::5/64", "firewall-backend": "iptables",
 }
 """What the reference is too old for."""
 PLURAL = {"dns-opts": "dns-opt", "default-address-pools": "default-address-pool", "host-gateway-ips": "host-gateway-ip"}
@@ -63,7 +65,8 @@ def rules(engine: Engine, program: str = "iptables") -> str:
 
 def test_the_bridge_itself(bridged: Engine, docker: Docker) -> None:
     shown = bridged.network.ip("addr", "show", "docker0")
-    assert "inet 10.44.0.1/16" in shown and "inet6 fd44::1/64" in shown and "inet6 fe80::1/64" in shown
+    assert "inet 10.44.0.1/16" in shown and "inet6 fe80::1/64" in shown
+    assert f"inet6 fd44::{'1' if REFERENCE else '5'}/64" in shown
     (info,) = json.loads(docker.ok("network", "inspect", "bridge"))
     assert info["EnableIPv6"] is True
     config = {each["Subnet"]: each for each in info["IPAM"]["Config"]}
@@ -165,6 +168,8 @@ def test_the_newer_flags(bridged: Engine, docker: Docker) -> None:
     hosts = docker.ok("run", "--rm", "--add-host", "gw:host-gateway", "busybox", "cat", "/etc/hosts")
     assert {"192.0.2.9", "2001:db8::9"} == {line.split()[0] for line in hosts.splitlines() if line.endswith("gw")}
     assert "-A DOCKER ! -i docker0 -o docker0 -m mark --mark 0x7/0xff -j ACCEPT" in rules(bridged)
+    assert "-A DOCKER" in rules(bridged, "ip6tables")
+    assert bridged.api.get("/info")["FirewallBackend"]["Driver"] == "iptables"
 
 
 def test_forwarding_is_switched_on_and_the_rest_dropped(bridged: Engine) -> None:
@@ -189,10 +194,21 @@ def test_a_changed_address_replaces_the_old_one(fresh: Callable[..., Engine]) ->
     engine.stop()
 
 
+OPEN: list[told.Row] = [
+    (("--allow-direct-routing",), "allow-direct-routing", True),
+    (("--ip-forward-no-drop",), "ip-forward-no-drop", True),
+    (("--ip6tables=false",), "ip6tables", False),
+]
+
+
 @pytest.mark.ours
-def test_direct_routing(fresh: Callable[..., Engine]) -> None:
+@pytest.mark.parametrize("by", told.BY)
+def test_direct_routing(fresh: Callable[..., Engine], by: str) -> None:
     """A neighbour that routes to containers is dropped, unless flags let it in; forwarding goes on at any rate."""
-    engine = fresh("--allow-direct-routing", "--ip-forward-no-drop", "--ip6tables=false")
+    engine = fresh(start=False)
+    engine.flags = told.words(by, OPEN, engine.root / "daemon.json")
+    engine.start()
+    engine.load()
     engine.neighbour.ip("route", "add", "172.17.0.0/16", "via", HOST)
     serve = "httpd -p 81; exec httpd -f -p 80"
     run = ("run", "-d", "--name", "web", "-p", "18081:80", "busybox", "sh", "-c", serve)
@@ -202,6 +218,15 @@ def test_direct_routing(fresh: Callable[..., Engine]) -> None:
     assert not _reaches(engine, address, 81)
     assert engine.network.call(Path("/proc/sys/net/ipv4/ip_forward").read_text) == "1\n"
     assert ":FORWARD ACCEPT" in rules(engine)
+    assert "-A" in rules(engine) and "-A" not in rules(engine, "ip6tables")
+    if by == "flags":
+        other_addresses(engine, address)
+    engine.docker.ok("rm", "-f", "web")
+    engine.stop()
+
+
+def other_addresses(engine: Engine, address: str) -> None:
+    """The same daemon without, and then with another subnet, while the container goes on."""
     engine.kill()
     engine.flags = ["--live-restore"]
     engine.start()
@@ -215,8 +240,6 @@ def test_direct_routing(fresh: Callable[..., Engine]) -> None:
     assert engine.docker.ok("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").startswith("10.49.0.")
     until(lambda: _reaches(engine, HOST, 18081), "the port is reached again")
     assert address not in rules(engine)
-    engine.docker.ok("rm", "-f", "web")
-    engine.stop()
 
 
 def _reaches(engine: Engine, host: str, port: int) -> bool:

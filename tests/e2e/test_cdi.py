@@ -90,11 +90,31 @@ def test_an_unknown_device_is_refused(docker: Docker) -> None:
     assert "CDI device injection failed: unresolvable CDI devices vendor.com/thing=none" in told
 
 
+def test_what_is_found_is_shown(docker: Docker, engine: Engine) -> None:
+    devices = [{"Source": "cdi", "ID": f"vendor.com/{name}"} for name in ("file=given", "thing=all", "thing=zero")]
+    assert engine.api.get("/info")["DiscoveredDevices"] == devices
+    assert "cdi: vendor.com/thing=zero" in docker.ok("info")
+    assert "DiscoveredDevices" not in engine.api("GET", "/v1.49/info").json
+    bad = place(docker) / "third.json"
+    bad.write_text("{")
+    assert f"CDI: {bad}: " in docker("info").err
+    bad.unlink()
+
+
 def test_without_the_feature_there_is_no_driver(docker: Docker, engine: Engine) -> None:
-    engine.restart("--feature", "cdi=false")
+    """As told by daemon.json, which may name the directories too."""
+    where, file = str(place(docker)), engine.root / "daemon.json"
+    flags, engine.flags = engine.flags, ["--config-file", str(file)]
+    file.write_text(json.dumps({"cdi-spec-dirs": [where], "features": {"cdi": False}}))
+    engine.restart()
     told = docker.fails("run", "--rm", "--device", "vendor.com/thing=zero", "busybox", "true")
     assert 'could not select device driver "cdi" with capabilities: []' in told
     assert docker.ok("info", "-f", "{{json .CDISpecDirs}}") == "[]"
+    assert engine.api.get("/info")["DiscoveredDevices"] == []
+    file.write_text(json.dumps({"cdi-spec-dirs": [where]}))
+    engine.restart()
+    assert "CHOSEN=all" in docker.ok("run", "--rm", "--device", "vendor.com/thing=all", "busybox", "env")
+    engine.flags = flags
     engine.restart()
 
 

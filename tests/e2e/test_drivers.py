@@ -395,6 +395,27 @@ def test_bad_options_refuse_the_container(docker: Docker, words: tuple[str, str]
     assert text in docker.fails("create", "--log-driver", words[0], "--log-opt", words[1], "busybox")
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("json-file", "max-size=1x"), "invalid size: '1x'"),
+        (("json-file", "compress=true"), "compress cannot be true when max-file is less than 2 or max-size is not set"),
+        (("json-file", "tag={{"), "template: log-tag:1: unclosed action"),
+        (("json-file", "labels-regex=("), "error parsing regexp: missing "),
+        (("local", "max-size=1x"), "invalid value for max-size: 1x: invalid size: '1x'"),
+    ],
+)
+def test_values_refuse_the_start(docker: Docker, name: str, words: tuple[str, str], text: str) -> None:
+    """The container is there, and shows why it did not start."""
+    driver, option = words
+    said = docker.fails("run", "--name", name, "--log-driver", driver, "--log-opt", option, "busybox", code=125)
+    before = "" if REFERENCE else "failed to create task for container: "
+    told = f"{before}failed to initialize logging driver: {text}"
+    assert f"Error response from daemon: {told}" in said
+    state = json.loads(docker.inspect(name, "{{json .State}}"))
+    assert (state["Status"], state["ExitCode"]) == ("created", 128) and state["Error"].startswith(told)
+
+
 # the daemon's defaults
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import told
 from tests.harness.engine import REFERENCE, Engine, binary
 
 Fresh = Callable[..., Engine]
@@ -23,9 +24,8 @@ SECCOMP = {
 MIRRORS = '[host."https://near.example"]\n  capabilities = ["pull"]\n'
 
 
-def options(root: Path) -> list[tuple[tuple[str, ...], str, Any]]:
-    """Flags, key and value that say the same."""
-    shared = [
+def options(root: Path) -> list[told.Row]:
+    shared: list[told.Row] = [
         (("-D",), "debug", True),
         (("--label", "a=b", "--label=c=d"), "labels", ["a=b", "c=d"]),
         (("--default-shm-size", "32m"), "default-shm-size", "32m"),
@@ -46,9 +46,12 @@ def options(root: Path) -> list[tuple[tuple[str, ...], str, Any]]:
          ["10.2.0.0/16", "reg.example:5000"]),
         (("--registry-mirror=https://one.example", "--registry-mirror=http://two.example"), "registry-mirrors",
          ["https://one.example", "http://two.example"]),
+        (("--userland-proxy-path", str(root / "proxy")), "userland-proxy-path", str(root / "proxy")),
+        (("--exec-opt", "native.cgroupdriver=cgroupfs", "--exec-opt=isolation=hyperv"), "exec-opts",
+         ["native.cgroupdriver=cgroupfs", "isolation=hyperv"]),
         (("--log-opt", "max-size=3m", "--log-opt=max-file=2"), "log-opts", {"max-size": "3m", "max-file": "2"}),
     ]
-    ours = [
+    ours: list[told.Row] = [
         (("--log-format=json",), "log-format", "json"),
         (("--min-api-version", "1.30"), "min-api-version", "1.30"),
         (("--http-proxy=http://me:secret@proxy.example:3128", "--https-proxy=http://p:2", "--no-proxy=localhost"),
@@ -65,17 +68,12 @@ def options(root: Path) -> list[tuple[tuple[str, ...], str, Any]]:
     return shared if REFERENCE else shared + ours
 
 
-@pytest.fixture(scope="module", params=["flags", "keys"])
+@pytest.fixture(scope="module", params=told.BY)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made = Engine()
     try:
         prepare(made.root)
-        file, words, document = made.root / "daemon.json", [], {}
-        for flags, key, value in options(made.root):
-            words += flags
-            document |= {key: value} if key else value
-        file.write_text(json.dumps(document if request.param == "keys" else {}))
-        made.start("--config-file", str(file), *(words if request.param == "flags" else ()))
+        made.start(*told.words(request.param, options(made.root), made.root / "daemon.json"))
         made.load()
         yield made
     finally:
@@ -88,6 +86,8 @@ def prepare(root: Path) -> None:
     assert init, "no init: apt-get install tini"
     shutil.copy(init, root / "our-init")
     (root / "seccomp.json").write_text(json.dumps(SECCOMP))
+    (root / "proxy").write_text(f'#!/bin/sh\necho "$@" >>{root}/asked\nexec docker-proxy "$@"\n')
+    (root / "proxy").chmod(0o755)
     (root / "certs.d/other.example").mkdir(parents=True)
     (root / "certs.d/other.example/hosts.toml").write_text(MIRRORS)
 
@@ -144,6 +144,19 @@ def test_seen_in_the_kernel(engine: Engine) -> None:
     pid = docker.inspect("box", "{{.State.Pid}}")
     assert f"/{engine.name}/" in Path(f"/proc/{pid}/cgroup").read_text()
     docker.ok("rm", "-f", "box")
+
+
+def test_ports_are_published_by_our_proxy(engine: Engine) -> None:
+    engine.docker.ok("run", "-d", "--name", "box", "-p", "8098:80", "busybox", "httpd", "-f")
+    assert "-container-port 80" in (engine.root / "asked").read_text()
+    engine.docker.ok("rm", "-f", "box")
+
+
+def test_the_first_driver_of_cgroups_holds(engine: Engine) -> None:
+    """An option that is none on Linux is let pass."""
+    assert engine.docker.ok("info", "-f", "{{.CgroupDriver}}") == "cgroupfs"
+    if not REFERENCE:  # which does not say so
+        assert "--exec-opt isolation=hyperv has no effect" in engine.log.read_text()
 
 
 def test_containers_are_in_their_namespace_of_containerd(engine: Engine) -> None:
@@ -217,7 +230,6 @@ class Filed(Engine):
             "data-root": str(self.data), "exec-root": str(self.exec), "pidfile": str(self.pidfile),
             "hosts": [f"unix://{self.socket}"], "cgroup-parent": f"/{self.name}", "log-level": "error",
             "metrics-addr": "127.0.0.1:9323", "storage-driver": "vfs", "iptables": False, "ip-forward": False,
-            "userland-proxy-path": str(self.root / "proxy"),
         }
         (self.root / "daemon.json").write_text(json.dumps(document))
         return self.network.command(binary(self.reference), "--config-file", str(self.root / "daemon.json"), *flags)
@@ -226,18 +238,14 @@ class Filed(Engine):
 def test_a_daemon_may_be_told_everything_by_its_file() -> None:
     engine = Filed()
     try:
-        proxy = engine.root / "proxy"
-        proxy.write_text(f'#!/bin/sh\necho "$@" >>{engine.root}/asked\nexec docker-proxy "$@"\n')
-        proxy.chmod(0o755)
         engine.start()
         engine.load()
         docker, info = engine.docker, engine.api.get("/info")
         assert (info["DockerRootDir"], info["Driver"], info["IPv4Forwarding"]) == (str(engine.data), "vfs", False)
         assert (engine.exec / "containerd").is_dir() and int(engine.pidfile.read_text()) == engine.pid
-        box = docker.ok("run", "-d", "-p", "8099:80", "busybox", "httpd", "-f").splitlines()[0]
+        box = docker.ok("run", "-d", "busybox", "httpd", "-f").splitlines()[0]
         pid = docker.inspect(box, "{{.State.Pid}}")
         assert f"/{engine.name}/" in Path(f"/proc/{pid}/cgroup").read_text()
-        assert "-container-port 80" in (engine.root / "asked").read_text(), "our proxy has been called"
         assert b"DOCKER" not in engine.network.run("iptables-save").stdout
         assert b"engine_daemon_engine" in engine.network.run("curl", "-s", "127.0.0.1:9323/metrics").stdout
         assert "API listen on" not in engine.log.read_text(), "which is of level info"
@@ -292,7 +300,6 @@ def test_values_that_cannot_be_are_refused(fresh: Fresh, flags: list[str], text:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--selinux-enabled"], "SELinux"),
         (["--userland-proxy-path", "/no/such"], "/no/such of --userland-proxy-path"),
         (["--api-cors-header", "*"], "--api-cors-header has been removed: use a reverse proxy"),
         (["--rootless"], "--rootless is not supported"),
@@ -302,6 +309,8 @@ def test_values_that_cannot_be_are_refused(fresh: Fresh, flags: list[str], text:
         (["--min-api-version", "1.1"], "minimum supported API version is 1.24: 1.1"),
         (["--log-format", "xml"], "invalid log format: xml"),
         (["--cluster-store-opt", "x"], "invalid key=value pair: x"),
+        (["--pidfile", "/dev/null/pid"], "failed to start daemon: --pidfile /dev/null/pid: "),
+        (["--data-root", "/dev/null/data"], "failed to start daemon: --data-root /dev/null/data: Not a directory"),
     ],
 )
 def test_what_is_refused_here(fresh: Fresh, flags: list[str], text: str) -> None:
@@ -310,8 +319,48 @@ def test_what_is_refused_here(fresh: Fresh, flags: list[str], text: str) -> None
 
 
 @pytest.mark.ours
-def test_the_old_name_of_the_data_root_works_and_says_so() -> None:
-    words = [binary(False), "-g=/data/docker", "--validate"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0 and "configuration OK" in done.stdout
-    assert "Flag --graph has been deprecated, Please use --data-root instead" in done.stderr
+@pytest.mark.parametrize("by", told.BY)
+@pytest.mark.parametrize(
+    ("flag", "key", "value", "text"),
+    [
+        ("--selinux-enabled", "selinux-enabled", True, "SELinux"),
+        ("--group=no-such-group", "group", "no-such-group", "no-such-group"),
+        ("--userns-remap=no-such-user", "userns-remap", "no-such-user", 'uid lookup for "no-such-user"'),
+        ("--seccomp-profile={root}/bad", "seccomp-profile", "{root}/bad", "Decoding seccomp profile failed: "),
+        ("--authorization-plugin=nobody", "authorization-plugins", ["nobody"], "nobody"),
+    ],
+)
+def test_what_turns_out_at_the_start(fresh: Fresh, by: str, flag: str, key: str, value: Any, text: str) -> None:
+    engine = fresh(start=False)
+    (engine.root / "bad").write_text("{broken")
+    root = str(engine.root)
+    row = (flag.replace("{root}", root),), key, json.loads(json.dumps(value).replace("{root}", root))
+    code, out = engine.fails_to_start(*told.words(by, [row], engine.root / "daemon.json"))
+    assert code != 0 and text in out
+
+
+class Graphed(Engine):
+    """Its data root has the name of old."""
+
+    by = ""
+
+    def command(self, *flags: str) -> list[str]:
+        words = super().command(*flags)
+        place = words.index("--data-root")
+        row = (f"-g={self.data}",), "graph", str(self.data)
+        return [*words[:place], *words[place + 2 :], *told.words(self.by, [row], self.root / "daemon.json")]
+
+
+@pytest.mark.parametrize("by", told.BY)
+def test_the_old_name_of_the_data_root_works_and_says_so(by: str) -> None:
+    engine = Graphed()
+    engine.by = by
+    with engine:
+        assert engine.api.get("/info")["DockerRootDir"] == str(engine.data)
+        box = engine.docker.ok("create", "busybox")
+        assert (engine.data / "containers" / box / "config.v2.json").exists()
+        log = engine.log.read_text()
+        what = "Flag --graph" if by == "flags" else 'The "graph" key of the configuration file'
+        if by == "flags" or not REFERENCE:  # which says of the key in its log alone, in other words
+            assert f"{what} has been deprecated, " in log and "data-root" in log
+        engine.stop()

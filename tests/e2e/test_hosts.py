@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import told
 from tests.harness.certs import Authority, authority
 from tests.harness.cli import Docker, end
 from tests.harness.engine import REFERENCE, START, Engine
@@ -27,8 +28,13 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return authority(tmp_path_factory.mktemp("ca"))
 
 
-def tls_flags(signed: Authority) -> list[str]:
-    files = signed.server()
+@pytest.fixture(scope="module")
+def files(signed: Authority) -> Path:
+    """The daemon's own."""
+    return signed.server()
+
+
+def tls_flags(signed: Authority, files: Path) -> list[str]:
     return ["--tlsverify", f"--tlscacert={signed.ca}", f"--tlscert={files}/cert.pem", f"--tlskey={files}/key.pem"]
 
 
@@ -39,8 +45,8 @@ def remote(engine: Engine, host: str, certs: Path | None = None) -> Docker:
 
 
 @pytest.fixture(scope="module")
-def encrypted(signed: Authority) -> Iterator[Engine]:
-    with Engine("-H", "tcp://127.0.0.1:2376", *tls_flags(signed)) as engine:
+def encrypted(signed: Authority, files: Path) -> Iterator[Engine]:
+    with Engine("-H", "tcp://127.0.0.1:2376", *tls_flags(signed, files)) as engine:
         yield engine
 
 
@@ -229,6 +235,29 @@ def test_the_file_says_where_and_how(fresh: Fresh, signed: Authority, tmp_path: 
     assert "API is accessible on https://127.0.0.1:2376 without TLS client verification" in warned
     client.close()
     assert engine.docker.ok("version", "-f", "{{.Server.Os}}") == "linux"
+
+
+@pytest.mark.parametrize("by", told.BY)
+def test_clients_show_who_they_are_where_that_is_asked(
+    fresh: Fresh, signed: Authority, files: Path, certs: Path, by: str
+) -> None:
+    """`tls` asks for it as well, unless `tlsverify` is told to be false."""
+    ca = str(signed.ca)
+    rows: list[told.Row] = [
+        ((f"--tlscert={files}/cert.pem",), "tlscert", f"{files}/cert.pem"),
+        ((f"--tlskey={files}/key.pem",), "tlskey", f"{files}/key.pem"),
+        ((f"--tlscacert={ca}",), "tlscacert", ca),
+    ]
+    engine = fresh("-H", "tcp://127.0.0.1:2376", start=False)
+    for name in ("tls", "tlsverify"):
+        engine.start(*told.words(by, [*rows, ((f"--{name}",), name, True)], engine.root / "daemon.json"))
+        nobody, known = remote(engine, "tcp://127.0.0.1:2376"), remote(engine, "tcp://127.0.0.1:2376", certs)
+        assert known.ok("version", "-f", "{{.Server.Os}}") == "linux"
+        assert "remote error: tls: " in nobody.fails("--tlsverify", "--tlscacert", ca, "version")
+        assert "Client sent an HTTP request to an HTTPS server" in nobody.fails("version")
+        nobody.close()
+        known.close()
+        engine.stop()
 
 
 def test_bad_addresses_and_files_are_refused(fresh: Fresh) -> None:

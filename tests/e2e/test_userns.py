@@ -192,7 +192,10 @@ def test_the_default_user_is_made() -> None:
         for name in ("passwd", "group", "subuid", "subgid"):
             lines = etc.path(name).read_text().splitlines(keepends=True)
             etc.path(name).write_text("".join(line for line in lines if not line.startswith("dockremap:")))
-        engine = Engine("--userns-remap=default", within=etc.pid)
+        engine = Engine(within=etc.pid)
+        file = engine.root / "daemon.json"
+        file.write_text('{"userns-remap": "default"}')
+        engine.flags = ["--config-file", str(file)]
         try:
             engine.root.chmod(0o711)
             engine.start()

@@ -60,7 +60,7 @@ def serving(network: Namespace, port: int, host: str = "127.0.0.1") -> Iterator[
             if not any(rule(self) for rule in fake.rules):
                 plain(self, fake)
 
-        do_HEAD = do_GET
+        do_HEAD = do_POST = do_PATCH = do_PUT = do_GET
 
         def log_message(self, *arguments: object) -> None:
             """Silence."""
@@ -88,6 +88,18 @@ def plain(handler: Handler, fake: Fake) -> None:
     if start:
         headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
     send(handler, 206 if start else 200, data[start:], headers)
+
+
+def body(handler: Handler) -> bytes:
+    """What the client sends along, in one piece or in chunks."""
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+    data = b""
+    while size := int(handler.rfile.readline(), 16):
+        data += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return data
 
 
 def send(handler: Handler, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deploy import image
-from tests.harness import leftovers
+from tests.harness import given, leftovers
 from tests.harness.cli import Docker
 from tests.harness.http import API
 from tests.harness.netns import Namespace, join
@@ -106,6 +106,7 @@ class Engine:
 
     def start(self, *flags: str, timeout: float = START) -> None:
         """Starts the daemon and waits for its word; AssertionError with the log's end when it dies instead."""
+        command = self.command(*flags)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             path = self.root / "notify"
             path.unlink(missing_ok=True)
@@ -113,7 +114,7 @@ class Engine:
             env = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(path)}
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    self.command(*flags),
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -121,6 +122,7 @@ class Engine:
                     start_new_session=True,
                 )
             self.await_ready(notify, timeout)
+        given.started(command)
 
     def await_ready(self, notify: socket.socket, timeout: float) -> None:
         assert self.process
@@ -139,7 +141,10 @@ class Engine:
 
     def fails_to_start(self, *flags: str, timeout: float = START) -> tuple[int, str]:
         """Exit code and output of a daemon that should refuse to start."""
-        done = subprocess.run(self.command(*flags), capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        command = self.command(*flags)
+        done = subprocess.run(command, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            given.refused(command)
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     def load(self) -> None:

@@ -109,6 +109,8 @@ def _words(error: BaseException) -> str:
             return f"proxyconnect: {error.status} {error.message}"
         case aiohttp.ServerDisconnectedError():
             return "EOF"
+        case aiohttp.ClientPayloadError():
+            return "unexpected EOF"
         case TimeoutError():
             return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
     return str(error) or type(error).__name__

@@ -102,3 +102,8 @@ def test_start_of_a_process_is_known() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         at = lock.started(Path(f"/proc/{process.pid}/stat").read_text())
         assert abs(at - time.time()) < 60
+
+
+def test_a_pid_file_that_cannot_be_is_said_with_its_flag() -> None:
+    with pytest.raises(FailedPrecondition, match="failed to start daemon: --pidfile /dev/null/pid: "):
+        lock.write_pid(Path("/dev/null/pid"))
