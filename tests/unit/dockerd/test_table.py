@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "log-opt": ("max-size=1m", {"max-size": "1m"}),
     "metrics-addr": ("127.0.0.1:9323", "127.0.0.1:9323"),
     "min-api-version": ("1.40", "1.40"),
+    "mtu": ("1400", 1400),
 }
 """Of options that not every text of their kind is a value of: as a flag, and in the file."""
 BESIDE = {"cluster-advertise": ("--cluster-store", "etcd://h:1")}
