@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
 PR_SET_MM: Final = 35
 PR_SET_MM_ARG_END: Final = 9
@@ -91,6 +92,11 @@ def entry_types(directory: str) -> dict[str, int]:
 def become_subreaper() -> None:
     """Orphaned descendants become children of this process instead of init's."""
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Get this signal when the thread that started this process ends."""
+    _check(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0))
 
 
 def set_title(comm: str, argv: list[str]) -> None:

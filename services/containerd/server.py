@@ -147,6 +147,7 @@ async def serve(config: Config) -> AsyncIterator[Core]:
         stack.push_async_callback(core.tasks.stop)
         await core.tasks.start()
         # 4. What goes on beside calls.
+        stack.push_async_callback(core.differ.close)
         stack.push_async_callback(core.upkeep.stop)
         core.upkeep.start()
         stack.push_async_callback(core.collector.stop)

@@ -176,7 +176,8 @@ async def _connect(network: Controller, engine: Engine) -> None:
 
 async def _contain(supervisor: Supervisor, images: Images) -> None:
     await supervisor.start()
-    images.snapshotter = await drivers.choose(images.client, supervisor.config.storage_driver)
+    chosen = await drivers.choose(images.client, supervisor.config.storage_driver)
+    images.snapshotter, images.rebases = chosen.id, drivers.REBASE in chosen.capabilities
     await images.start()
 
 

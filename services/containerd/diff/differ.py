@@ -1,11 +1,12 @@
 """Layers between content and snapshots: unpack a blob into mounts, pack the difference of mounts into a blob."""
 
+import functools
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,17 +17,20 @@ from protos.containerd.types.descriptor_pb2 import Descriptor
 from protos.containerd.types.mount_pb2 import Mount
 from protos.idmap import Owners
 from protos.snapshots import LAYER_SIZE
-from services.containerd import linux, threads
+from services.containerd import threads
 from services.containerd.content.ingest import Ingest
 from services.containerd.content.spool import Spool
 from services.containerd.content.store import ContentStore
-from services.containerd.diff import compare, implied
-from services.containerd.diff.apply import apply
+from services.containerd.diff import compare
 from services.containerd.diff.compare import Contents, Piece
 from services.containerd.diff.compression import compressor
-from services.containerd.diff.mounted import Layer, branches, lower, mounted, writable
+from services.containerd.diff.layer import Layer
+from services.containerd.diff.mounted import branches, lower, mounted, writable
 from services.containerd.diff.stream import LayerStream
+from services.containerd.diff.unpack import unpack
 from services.containerd.diff.whiteout import Form
+from services.containerd.diff.worker import Done, Task
+from services.containerd.diff.workers import Workers
 
 PLAIN: Final = "application/vnd.oci.image.layer.v1.tar"
 GZIP: Final = PLAIN + "+gzip"
@@ -42,6 +46,8 @@ _OUTPUT: Final = {
 }
 UNCOMPRESSED: Final = "containerd.io/uncompressed"
 _BATCH: Final = 512 << 10
+_SMALL: Final = 8 << 20
+"""Bytes of a blob that is unpacked in less time than a process takes to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,45 +69,38 @@ class Differ:
         self._scratch = scratch
         """Where trees are mounted that cannot be used in place."""
         self._owners = owners
+        self._workers = Workers()
+        self.close = self._workers.close
 
     async def apply(self, namespace: str, layer: Descriptor, mounts: Sequence[Mount], *, sync: bool) -> Descriptor:
         """Unpack a layer; the descriptor of the plain archive that was applied, with the size of its files."""
         if not layer.media_type.startswith(_FAMILIES):
             raise errdefs.Unimplemented(f"media type {layer.media_type!r} is not a layer this differ can apply")
-        descriptor, info = self._content.open_blob(namespace, layer.digest)
+        blob, info = self._content.open_blob(namespace, layer.digest)
         try:
-            stream = LayerStream(descriptor, info.size, info.digest)
-            try:
-                size = await threads.run_stoppable(stream.stop, self._unpack, stream, mounts, sync)
-            finally:
-                await threads.run(stream.close)
-            return Descriptor(
-                media_type=PLAIN, digest=stream.digest, size=stream.size, annotations={LAYER_SIZE: str(size)}
-            )
+            async with self._place(mounts) as place:
+                task = Task(info.digest, info.size, place, self._owners, sync)
+                chosen = self._workers.unpack if info.size > _SMALL else _unpack_here
+                done = await chosen(task, blob)
+            annotations = {LAYER_SIZE: str(done.files)}
+            return Descriptor(media_type=PLAIN, digest=done.digest, size=done.size, annotations=annotations)
         finally:
-            os.close(descriptor)
+            os.close(blob)
 
-    def _unpack(self, stream: LayerStream, mounts: Sequence[Mount], sync: bool) -> int:
+    @asynccontextmanager
+    async def _place(self, mounts: Sequence[Mount]) -> AsyncIterator[Layer]:
+        """Where to unpack what is meant for these mounts."""
         place = writable(mounts, self._layered)
         if place is not None:
-            return self._unpack_into(place, stream, sync)
+            yield place
+            return
         if any("ro" in mount.options for mount in mounts) or not mounts:
             raise errdefs.InvalidArgument("a layer cannot be applied to read-only mounts")
-        with mounted(mounts, self._scratch) as path:
-            return self._unpack_into(Layer(path), stream, sync)
-
-    def _unpack_into(self, place: Layer, stream: LayerStream, sync: bool) -> int:
-        unpacked = apply(
-            place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=self._owners)
-        if unpacked.implied and place.form is not Form.GONE and not place.parents:
-            implied.record(place.path, unpacked.implied)
-        if sync:
-            root = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                linux.syncfs(root)
-            finally:
-                os.close(root)
-        return unpacked.size
+        stack = ExitStack()
+        try:
+            yield Layer(await threads.run(stack.enter_context, mounted(mounts, self._scratch)))
+        finally:
+            await threads.run(stack.close)
 
     async def compare(self, namespace: str, wanted: Comparison, lease: str) -> Descriptor:
         """Pack what `right` has over `left` into a blob."""
@@ -157,6 +156,17 @@ class Differ:
                 return
             with mounted(wanted.left, self._scratch) as old:
                 yield compare.tree_layer(old, new, self._owners)
+
+
+async def _unpack_here(task: Task, blob: int) -> Done:
+    """In a thread of this process."""
+    stream = LayerStream(blob, task.size, task.digest)
+    try:
+        work = functools.partial(unpack, stream, task.place, task.owners, sync=task.sync)
+        files = await threads.run_stoppable(stream.stop, work)
+    finally:
+        await threads.run(stream.close)
+    return Done(stream.digest, stream.size, files)
 
 
 def _store(batches: Iterator[Piece], ingest: Ingest) -> None:

@@ -1,6 +1,8 @@
 """The fields of tar headers: octal and base-256 numbers, pax records, tables of extents. Pure."""
 
+from functools import lru_cache
 from typing import Final
+from zlib import adler32
 
 from services.containerd.diff.entry import MAX_SIZE, Entry, TarError
 
@@ -8,7 +10,7 @@ CHECKSUM: Final = slice(148, 156)
 
 
 def verify(block: bytes) -> None:
-    total = sum(block) - sum(block[CHECKSUM]) + 8 * 32
+    total = _sum(block[:148]) + _sum(block[156:384]) + _sum(block[384:]) + 8 * 32
     found = number(block[CHECKSUM])
     if found != total:
         signed = total - 256 * sum(byte > 127 for byte in block[: CHECKSUM.start] + block[CHECKSUM.stop :])
@@ -16,6 +18,12 @@ def verify(block: bytes) -> None:
             raise TarError("a header's checksum is wrong: not a tar archive, or a damaged one")
 
 
+def _sum(few: bytes) -> int:
+    """Of up to 256 bytes: half of an Adler-32, which costs a tenth of a sum in Python."""
+    return (adler32(few) & 0xFFFF) - 1
+
+
+@lru_cache(1024)
 def number(text: bytes) -> int:
     """An octal field, or GNU's base-256."""
     if text[0] & 0x80:

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from protos import errdefs
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd import linux
+from services.containerd.diff.layer import Layer
 from services.containerd.diff.whiteout import Form
 
 _FLAGS: Final = {
@@ -23,16 +23,6 @@ _FLAGS: Final = {
     "remount": linux.MS_REMOUNT,
 }
 _DATA_LIMIT: Final = os.sysconf("SC_PAGE_SIZE") - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A directory that holds one layer, or a whole tree."""
-
-    path: Path
-    parents: tuple[Path, ...] = ()
-    form: Form = Form.GONE
-    """Of the whiteouts in it; a whole tree has none."""
 
 
 def writable(mounts: Sequence[Mount], layered: Mapping[Path, Form]) -> Layer | None:

@@ -24,6 +24,8 @@ _KEPT: Final = 32
 
 def clean(name: bytes) -> bytes:
     """A name relative to the root, b"." for the root itself; TarError for one that leads out of it."""
+    if not (b"/." in name or b"//" in name or name.startswith((b"/", b".")) or name.endswith(b"/")) and name:
+        return name  # as nearly all are
     if name == b"/":
         return b"."
     parts: list[bytes] = []

@@ -76,8 +76,8 @@ class Reader:
                 continue
             piece = self._piece(self._left)
             self._left -= len(piece)
-            while piece:
-                piece = piece[os.write(target, piece) :]
+            while (written := os.write(target, piece)) < len(piece):
+                piece = piece[written:]
 
     def rest(self) -> Iterator[memoryview]:
         """Whatever follows the end of the archive."""
@@ -87,14 +87,19 @@ class Reader:
     # Entries
 
     def _next_block(self) -> bytes | None:
-        for _ in self.data():
-            pass
-        if self._padding:
+        if self._left:
+            for _ in self.data():
+                pass
+        end = self._at + self._padding + BLOCK
+        if end <= len(self._chunk):
+            block = bytes(self._chunk[end - BLOCK : end])
+            self._at, self._padding = end, 0
+        else:
             self._take(self._padding)
             self._padding = 0
-        if not self._more():
-            return None
-        block = self._take(BLOCK)
+            if not self._more():
+                return None
+            block = self._take(BLOCK)
         if block == _ZEROS:
             return None
         verify(block)

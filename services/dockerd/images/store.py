@@ -61,6 +61,8 @@ class Images:
 
     client: Client
     snapshotter: str = "overlayfs"
+    rebases: bool = False
+    """Whether it takes a layer whose parent is told when it is committed."""
     uses: Callable[[], Iterable[Use]] = lambda: ()
     emit: Emit = lambda action, image_id, attributes: None
     by_id: dict[str, Image] = field(default_factory=dict)

@@ -1,9 +1,11 @@
-"""Layers into snapshots: each applied on its parent, verified by its diff ID, committed under its chain ID."""
+"""Layers into snapshots: each applied, verified by its diff ID, committed under its chain ID on top of its parent."""
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from protos import errdefs
 from protos.containerd.services.diff.v1 import diff_pb2
@@ -14,6 +16,7 @@ from services.dockerd.images import content
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.store import Images
+from services.dockerd.images.together import together
 
 log = logging.getLogger("images")
 
@@ -24,6 +27,14 @@ def _ready(layer: Descriptor) -> Awaitable[None]:
 
 def _silent(layer: Descriptor, text: str, current: int, total: int) -> None:
     """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    layer: Descriptor
+    diff_id: str
+    chain_id: str
+    parent: str
 
 
 async def unpack(
@@ -42,22 +53,80 @@ async def unpack(
         raise errdefs.InvalidArgument(
             f"image {image.id} has {len(image.layers)} layers but its config names {len(image.diff_ids)}"
         )
-    parent = ""
-    for layer, diff_id, chain_id in zip(image.layers, image.diff_ids, image.chain_ids, strict=True):
-        exists = await _exists(images, chain_id)
-        await ready(layer)
+    if not image.layers:
+        return
+    work, before = _Unpacking(images, lease, ready, report), None
+    parents = ("", *image.chain_ids)
+    async with together() as group:
+        for step in map(_Step, image.layers, image.diff_ids, image.chain_ids, parents):
+            before = group.create_task(work.layer(step, before))
+    reference = {f"containerd.io/gc.ref.snapshot.{images.snapshotter}": image.chain_id}
+    await content.label(images.client, image.id, reference)
+    images.unpacked.add(image.chain_id)
+
+
+class _Unpacking:
+    """The layers of one image, each a task: several are applied at once where the snapshotter allows it, but each is
+    committed behind the one below it."""
+
+    def __init__(
+        self,
+        images: Images,
+        lease: str,
+        ready: Callable[[Descriptor], Awaitable[None]],
+        report: Callable[[Descriptor, str, int, int], None],
+    ) -> None:
+        self._images = images
+        self._lease = lease
+        self._ready = ready
+        self._report = report
+        # One more than can be at work at once, so that the next is there when one ends.
+        self._turns = asyncio.Semaphore(len(os.sched_getaffinity(0)) + 1 if images.rebases else 1)
+
+    async def layer(self, step: _Step, before: "asyncio.Task[None] | None") -> None:
+        exists = await _exists(self._images, step.chain_id)
+        await self._ready(step.layer)
         if exists:
-            report(layer, "Already exists", 0, 0)
-        else:
-            report(layer, "Extracting", 0, layer.size)
-            await _apply(images, layer, diff_id, parent, chain_id, lease)
-            report(layer, "Extracting", layer.size, layer.size)
-            report(layer, "Pull complete", 0, 0)
-        parent = chain_id
-    if parent:
-        reference = {f"containerd.io/gc.ref.snapshot.{images.snapshotter}": parent}
-        await content.label(images.client, image.id, reference)
-        images.unpacked.add(parent)
+            self._report(step.layer, "Already exists", 0, 0)
+            return
+        if before is not None and not self._images.rebases:
+            await before
+        key = f"extract-{secrets.token_hex(8)} {step.chain_id}"
+        try:
+            async with self._turns:
+                self._report(step.layer, "Extracting", 0, step.layer.size)
+                labels = await self._apply(step, key)
+                self._report(step.layer, "Extracting", step.layer.size, step.layer.size)
+            if before is not None:
+                await before
+            await self._commit(step, key, labels)
+        except errdefs.AlreadyExists:
+            await _drop(self._images, key)  # another unpack of the same layer was quicker
+        except BaseException:
+            await _drop(self._images, key)
+            raise
+        self._report(step.layer, "Pull complete", 0, 0)
+
+    async def _apply(self, step: _Step, key: str) -> dict[str, str]:
+        """Labels for the snapshot that now holds the layer."""
+        images, client, layer = self._images, self._images.client, step.layer
+        parent = "" if images.rebases else step.parent
+        prepare = snapshots_pb2.PrepareSnapshotRequest(snapshotter=images.snapshotter, key=key, parent=parent)
+        mounts = (await client.call(client.snapshots.Prepare, prepare, lease=self._lease)).mounts
+        blob = descriptor_pb2.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
+        apply = diff_pb2.ApplyRequest(diff=blob, mounts=mounts)
+        applied = (await client.call(client.diff.Apply, apply, lease=self._lease, timeout=None)).applied
+        if applied.digest != step.diff_id:
+            raise errdefs.DataLoss(
+                f"layer {layer.digest} unpacks to {applied.digest}, but its image says {step.diff_id}")
+        return {LAYER_SIZE: said} if (said := applied.annotations.get(LAYER_SIZE)) else {}
+
+    async def _commit(self, step: _Step, key: str, labels: dict[str, str]) -> None:
+        parent = step.parent if self._images.rebases else ""
+        commit = snapshots_pb2.CommitSnapshotRequest(
+            snapshotter=self._images.snapshotter, name=step.chain_id, key=key, parent=parent, labels=labels
+        )
+        await self._images.client.call(self._images.client.snapshots.Commit, commit, lease=self._lease)
 
 
 async def _exists(images: Images, chain_id: str) -> bool:
@@ -67,28 +136,6 @@ async def _exists(images: Images, chain_id: str) -> bool:
     except errdefs.NotFound:
         return False
     return True
-
-
-async def _apply(images: Images, layer: Descriptor, diff_id: str, parent: str, chain_id: str, lease: str) -> None:
-    client, key = images.client, f"extract-{secrets.token_hex(8)} {chain_id}"
-    prepare = snapshots_pb2.PrepareSnapshotRequest(snapshotter=images.snapshotter, key=key, parent=parent)
-    mounts = (await client.call(client.snapshots.Prepare, prepare, lease=lease)).mounts
-    try:
-        blob = descriptor_pb2.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
-        apply = diff_pb2.ApplyRequest(diff=blob, mounts=mounts)
-        applied = (await client.call(client.diff.Apply, apply, lease=lease, timeout=None)).applied
-        if applied.digest != diff_id:
-            raise errdefs.DataLoss(f"layer {layer.digest} unpacks to {applied.digest}, but its image says {diff_id}")
-        size = {LAYER_SIZE: said} if (said := applied.annotations.get(LAYER_SIZE)) else {}
-        commit = snapshots_pb2.CommitSnapshotRequest(
-            snapshotter=images.snapshotter, name=chain_id, key=key, labels=size
-        )
-        await client.call(client.snapshots.Commit, commit, lease=lease)
-    except errdefs.AlreadyExists:
-        await _drop(images, key)  # another unpack of the same layer was quicker
-    except BaseException:
-        await _drop(images, key)
-        raise
 
 
 async def _drop(images: Images, key: str) -> None:

@@ -12,17 +12,19 @@ from services.dockerd.remote.client import Client
 
 _KIND: Final = "io.containerd.snapshotter.v1"
 _USUAL: Final = "overlayfs"
+REBASE: Final = "rebase"
+"""containerd's name for the capability to give a snapshot its parent when it is committed."""
 
 
-async def choose(client: Client, told: str) -> str:
+async def choose(client: Client, told: str) -> Plugin:
     """The snapshotter of this engine. docker-containerd says which it serves as its own; another is told, and checked.
 
-    `told` is Docker's name, or "".
+    `told` is Docker's name, or "". The answer's `id` is its name there.
     """
     rows = await _rows(client, f"type=={_KIND}")
     for row in rows:
         if snapshots.DEFAULT in row.exports:
-            return row.id
+            return row
     name = storage.snapshotter(told) or _USUAL
     found = next((row for row in rows if row.id == name), None)
     if found is None:
@@ -30,7 +32,7 @@ async def choose(client: Client, told: str) -> str:
     if found.HasField("init_err"):
         reason = found.init_err.message.removesuffix(": skip plugin")
         raise FailedPrecondition(f"error initializing graphdriver: driver not supported: {told or name}: {reason}")
-    return name
+    return found
 
 
 async def status(client: Client, snapshotter: str) -> list[list[str]] | None:
