@@ -1,6 +1,10 @@
-"""Layers of any size go through both daemons in a few megabytes."""
+"""Layers of any size go through the daemons in a few megabytes, those of one image side by side."""
 
+import contextlib
 import gzip
+import os
+import random
+import signal
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +12,11 @@ from typing import IO, cast
 
 import pytest
 
+from tests.harness import images
+from tests.harness.check import settled
 from tests.harness.cli import end
 from tests.harness.engine import Engine
+from tests.harness.wait import until
 
 pytestmark = pytest.mark.ours
 SIZE = 400 << 20
@@ -26,6 +33,17 @@ def engine() -> Iterator[Engine]:
 def peak(pid: int) -> int:
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return int(lines["VmHWM"].split()[0]) << 10
+
+
+def unpackers(engine: Engine) -> list[int]:
+    """docker-containerd's processes that unpack, warm or about to be."""
+    parent, found = engine.containerd(), []
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with contextlib.suppress(OSError):  # it has just ended
+            words = Path(f"/proc/{child}/cmdline").read_bytes()
+            if b"docker-unpack" in words or b"diff.worker" in words:
+                found.append(int(child))
+    return found
 
 
 def forget_peaks(engine: Engine) -> None:
@@ -64,6 +82,8 @@ def test_memory_stays_flat(engine: Engine) -> None:
     docker.ok("save", "-o", str(saved), "plain", timeout=120)
     docker.ok("rmi", "plain")
     docker.ok("load", "-q", "-i", str(saved), timeout=120)
+    for pid in unpackers(engine):
+        assert peak(pid) < FLAT
     saved.unlink()
     docker.ok("rmi", "plain")
     imported(engine, "packed", gzipped)
@@ -74,3 +94,56 @@ def test_memory_stays_flat(engine: Engine) -> None:
     docker.ok("rmi", "grown")
     for pid in (engine.pid, engine.containerd()):
         assert peak(pid) < FLAT, Path(f"/proc/{pid}/comm").read_text()
+
+
+def heavy(seed: int, more: images.Files) -> bytes:
+    """A layer that is worth a process of its own."""
+    return images.pack({**more, f"heavy/{seed}": random.Random(seed).randbytes(12 << 20)})
+
+
+def directory(mode: int, owner: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo()
+    entry.type, entry.mode, entry.uid, entry.gid, entry.mtime = tarfile.DIRTYPE, mode, owner, owner, 1_500_000_000
+    return entry
+
+
+def test_layers_side_by_side_end_as_one_after_another(engine: Engine) -> None:
+    """Whatever a layer says of those below it, which are not there yet when it is unpacked."""
+    docker = engine.docker
+    layers = [
+        heavy(1, {"own/": directory(0o2750, 42), "own/kept": b"1", "own/gone": b"1", "full/": b"", "full/old": b"1"}),
+        images.pack({"own/.wh.gone": b"", "own/small": b"2"}),  # through a directory that it does not name
+        heavy(3, {"full/.wh..wh..opq": b"", "full/new": b"3", "own/kept": b"3"}),
+        images.pack({"own/link": images.link("kept"), "full/.wh.new": b"", "full/last": b"4"}),
+    ]
+    docker.ok("load", "-q", stdin=images.docker_archive("side:1", {"Cmd": ["sh"]}, *layers), timeout=120)
+    look = "stat -c '%a %u:%g' /own; cat /own/link; ls /own /full /heavy"
+    said = docker.ok("run", "--rm", "side:1", "sh", "-c", look)
+    assert " ".join(said.split()) == "2750 42:42 3/full: last /heavy: 1 3 /own: kept link small"
+    docker.ok("rmi", "side:1")
+    settled(engine)
+
+
+def test_death_of_an_unpacking_process_fails_that_load_alone(engine: Engine) -> None:
+    docker, archive = engine.docker, engine.root / "dying.tar"
+    archive.write_bytes(images.docker_archive("dying:1", {"Cmd": ["sh"]}, heavy(5, {}), heavy(6, {})))
+    until(lambda: not unpackers(engine), "idle processes end", 30)
+
+    def failed() -> str:
+        docker("rmi", "dying:1")
+        child = docker.start("load", "-q", "-i", str(archive))
+        try:
+            until(lambda: unpackers(engine) or child.poll() is not None, "a process unpacks")
+            for pid in unpackers(engine):
+                os.kill(pid, signal.SIGKILL)
+            return child.communicate(timeout=60)[1].decode() if child.wait(60) else ""
+        finally:
+            end(child)
+
+    containerd = engine.containerd()
+    assert "died: killed by signal 9" in until(failed, "a load whose processes were killed fails", 120)
+    docker.ok("load", "-q", "-i", str(archive), timeout=120)
+    assert docker.ok("run", "--rm", "dying:1", "ls", "/heavy").split() == ["5", "6"]
+    assert engine.containerd() == containerd
+    docker.ok("rmi", "dying:1")
+    settled(engine)

@@ -91,8 +91,9 @@ class House:
 
 
 def layer(number: int) -> bytes:
+    """The second is large enough for a process of its own."""
     files = {f"{number}/{file}": f"{number}-{file}".encode() for file in range(FILES)}
-    return images.pack({**files, f"{number}/large": random.Random(number).randbytes(3 << 20)})
+    return images.pack({**files, f"{number}/large": random.Random(number).randbytes((9 if number == 1 else 3) << 20)})
 
 
 @pytest.fixture(scope="module")

@@ -162,9 +162,7 @@ def test_idle_process_ends(blob: Blob) -> None:
         workers = Workers(patience=0.01)
         await blob.unpack(workers)
         (idle,) = workers.idle
-        async with asyncio.timeout(20):
-            while workers.idle:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, lambda: not workers.idle, "the process has retired")
         assert not lives(idle.process.pid)
 
     asyncio.run(main())
