@@ -13,7 +13,9 @@ from services.containerd.diff.whiteout import Form
 
 def unpack(stream: LayerStream, place: Layer, owners: Owners | None, *, sync: bool) -> int:
     """Bytes of its files. Blocks; with `sync`, until all of it is on the disk. Errors are those of `apply` and of the stream."""
-    unpacked = apply(place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=owners)
+    unpacked = apply(
+        place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=owners
+    )
     if unpacked.implied and place.form is not Form.GONE and not place.parents:
         implied.record(place.path, unpacked.implied)
     if sync:

@@ -12,12 +12,13 @@ from protos import errdefs
 from protos.idmap import Mapping, Owners
 from services.containerd.diff.layer import Layer
 from services.containerd.diff.whiteout import Form
-from services.containerd.diff.worker import Task
+from services.containerd.diff.worker import Done, Task
 from services.containerd.diff.workers import Workers
 from tests.harness.wait import until
 from tests.unit.containerd.diff.archive import Builder
 
 PLAIN = Builder().add("usr/share/file", b"text" * 1000, mtime=1_600_000_000).add("usr/.wh.gone").plain()
+DONE = Done("sha256:" + hashlib.sha256(PLAIN).hexdigest(), len(PLAIN), 4000)
 OWNERS = Owners(Mapping.parse("0:100000:65536"), Mapping.parse("0:200000:65536"))
 
 
@@ -33,7 +34,7 @@ class Blob:
         self.place.mkdir(parents=True, exist_ok=True)
         self.task = Task(digest(data), len(data), Layer(self.place, form=Form.DEVICE), None, sync=True)
 
-    def unpack(self, workers: Workers) -> "asyncio.Task[tuple[str, int]]":
+    def unpack(self, workers: Workers) -> "asyncio.Task[Done]":
         return asyncio.create_task(workers.unpack(self.task, self.file))
 
 
@@ -63,7 +64,7 @@ def test_task_survives_the_wire(tmp_path: Path, owners: Owners | None) -> None:
 def test_layer_is_unpacked_by_a_process(blob: Blob) -> None:
     async def main() -> None:
         workers = Workers()
-        assert await blob.unpack(workers) == (digest(PLAIN), len(PLAIN))
+        assert await blob.unpack(workers) == DONE
         await workers.close()
 
     asyncio.run(main())
@@ -77,7 +78,7 @@ def test_many_parents_fit_into_a_request(blob: Blob) -> None:
         workers = Workers()
         parents = tuple(blob.place.with_name("p" * 200 + str(number)) for number in range(2000))
         task = Task(blob.task.digest, blob.task.size, Layer(blob.place, parents), None, sync=False)
-        assert await workers.unpack(task, blob.file) == (digest(PLAIN), len(PLAIN))
+        assert await workers.unpack(task, blob.file) == DONE
         await workers.close()
 
     asyncio.run(main())
@@ -111,7 +112,7 @@ def test_death_fails_that_unpack_alone(blob: Blob) -> None:
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(errdefs.Internal, match=r"died: killed by signal 9"):
             await stuck
-        assert await blob.unpack(workers) == (digest(PLAIN), len(PLAIN))
+        assert await blob.unpack(workers) == DONE
         await workers.close()
 
     asyncio.run(main())
@@ -124,7 +125,7 @@ def test_idle_process_that_died_is_not_missed(blob: Blob) -> None:
         process = workers.idle[0].process
         process.kill()
         process.wait()
-        assert await blob.unpack(workers) == (digest(PLAIN), len(PLAIN))
+        assert await blob.unpack(workers) == DONE
         await workers.close()
 
     asyncio.run(main())
