@@ -12,7 +12,7 @@ from services.containerd.diff.whiteout import Form
 
 
 def unpack(stream: LayerStream, place: Layer, owners: Owners | None, *, sync: bool) -> int:
-    """Bytes of its files. Blocks; with `sync`, until all of it is on the disk. Errors are those of `apply` and of the stream."""
+    """Bytes of its files. Blocks; with `sync`, until all of it is on the disk. Raises what `apply` and streams do."""
     unpacked = apply(
         place.path, stream, form=place.form, parents=place.parents, copy=stream.copy, owners=owners
     )
