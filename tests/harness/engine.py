@@ -5,6 +5,7 @@ Ready is a message: NOTIFY_SOCKET, which both engines speak.
 """
 
 import atexit
+import contextlib
 import os
 import select
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deploy import image
+from protos import trees
 from tests.harness import given, leftovers
 from tests.harness.cli import Docker
 from tests.harness.http import API
@@ -197,6 +199,11 @@ class Engine:
         wanted = "containerd" if self.reference else "docker-containerd"
         return until(lambda: self.pids(wanted), f"{wanted} runs")[0]
 
+    def has_containerd(self) -> bool:
+        """Whether docker-containerd serves, which it does once it has put its root in order."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            return client.connect_ex(str(self.exec / "containerd/containerd.sock")) == 0
+
     def remains(self) -> list[str]:
         """What a stopped engine has left: empty when all is well."""
         deadline = time.monotonic() + GONE
@@ -211,7 +218,8 @@ class Engine:
         self.network.delete()
         self.neighbour.delete()
         self.docker.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove(self.root)
 
 
 def busybox() -> Path:

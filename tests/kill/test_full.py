@@ -12,10 +12,10 @@ from tests.harness.check import consistent, settled, usage_agrees
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
 from tests.harness.wait import until
-from tests.kill.test_store import CHANGE, COMMITTED, layer
+from tests.kill.test_store import CHANGE, COMMITTED, LONG, SEED, layer
 
 pytestmark = pytest.mark.ours
-MOMENTS = 13 if os.environ.get("LONG") else 2
+MOMENTS = 13 if LONG else 2
 ROOM = 48 << 20
 NEEDED = {"load": 27 << 20, "pull": 26 << 20, "commit": 7 << 20}
 """Bytes that each takes about: what is left free is drawn from that."""
@@ -63,9 +63,10 @@ def containers(engine: Engine) -> int:
     return len([*engine.data.glob("image/*/layerdb/mounts/*")])
 
 
+@pytest.mark.limit(600 if LONG else 150)
 @pytest.mark.parametrize("verb", NEEDED)
 def test_full_disk_is_told_and_survived(engine: Engine, verb: str) -> None:
-    docker, moments = engine.docker, random.Random(verb)
+    docker, moments = engine.docker, random.Random(f"{SEED} {verb}")
     image = COMMITTED if verb == "commit" else NAME
     for share in [0.4, *(moments.random() for _ in range(MOMENTS - 1))]:
         settled(engine)  # or what is being deleted makes room in between

@@ -27,6 +27,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASKED: Final = 0o7022
 """Mode bits that the process's umask, 022, or the kernel's rules for chown take away from a new file."""
 _NODES: Final = {kinds.CHARACTER: stat.S_IFCHR, kinds.BLOCK_DEVICE: stat.S_IFBLK, kinds.FIFO: stat.S_IFIFO}
+_TIMES: Final = range(2**63)
+"""Nanoseconds that Docker believes; it takes any other time for the epoch, but of symbolic links."""
 _MAX_TIME: Final = 2**34 * 10**9
 
 
@@ -63,6 +65,8 @@ def apply(
         return Unpacked(place.implied if applier.named_root else [*place.implied, b"."], size)
     except TarError as error:
         raise errdefs.InvalidArgument(f"layer is refused: {error}") from error
+    except RecursionError as error:
+        raise errdefs.InvalidArgument("layer is refused: its whiteouts lie too deep") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errdefs.ResourceExhausted(f"no space left to unpack the layer: {error}") from error
@@ -87,6 +91,10 @@ class _Applier:
         self.size = 0
         self._unpacked: set[bytes] = set()
         """What this layer brought, which its own whiteouts do not hide; kept only where whiteouts remove."""
+        self._above: set[bytes] = set()
+        """The directories that these lie in."""
+        self._links = False
+        """Whether there are files of aufs's, which go once all hard links to them are made."""
 
     def run(self, reader: Reader) -> None:
         count = 0
@@ -97,6 +105,7 @@ class _Applier:
             path = clean(entry.name)
             base = path.rpartition(b"/")[2]
             if path.startswith(whiteout.META_PREFIX) and path != whiteout.OPAQUE:
+                self._linked(path, entry, reader)
                 continue
             if base.startswith(whiteout.PREFIX):
                 self._whiteout(path, base)
@@ -105,11 +114,26 @@ class _Applier:
                 entry.uid, entry.gid = self._owners.to_host(entry.uid, entry.gid)
             self._unpack(path, entry, reader)
             if self.place.form is Form.GONE:
-                self._unpacked.add(path)
+                self._remember(path)
         for _ in reader.rest():
             pass
+        if self._links:
+            self.place.discard(whiteout.LINKS)
         for path, mtime in self._times.items():
             self._set_time(path, mtime)
+
+    def _remember(self, path: bytes) -> None:
+        self._unpacked.add(path)
+        head = path.rpartition(b"/")[0]
+        while head and head not in self._above:
+            self._above.add(head)
+            head = head.rpartition(b"/")[0]
+
+    def _linked(self, path: bytes, entry: Entry, reader: Reader) -> None:
+        """Of what aufs keeps for itself only files count that others are links to."""
+        if entry.kind == kinds.FILE and path.startswith(whiteout.LINKS + b"/") and path.count(b"/") == 1:
+            self._links = True
+            self._unpack(path, entry, reader)
 
     def _unpack(self, path: bytes, entry: Entry, reader: Reader) -> None:
         if path == b".":
@@ -175,6 +199,7 @@ class _Applier:
                 parent, name,
                 lambda: os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False),
             )
+            self._leaf_attributes(parent, name, entry)
         finally:
             os.close(source)
 
@@ -196,17 +221,20 @@ class _Applier:
             os.fchmod(descriptor, entry.mode)
 
     def _leaf_attributes(self, parent: int, name: bytes, entry: Entry) -> None:
-        """The same of a link or a device, which is never opened."""
+        """The same of a link or a device, which is never opened; as in Docker a hard link's are those of its file."""
         os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         for key, value in entry.xattrs.items():
             _set_xattr(f"/proc/self/fd/{parent}/{os.fsdecode(name)}", key, value, follow=False)
-        if entry.kind != kinds.SYMLINK and entry.mode & _UMASKED:
+        if entry.kind == kinds.HARDLINK and stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            return
+        if entry.kind == kinds.HARDLINK or (entry.kind != kinds.SYMLINK and entry.mode & _UMASKED):
             held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             try:
                 Path(f"/proc/self/fd/{held}").chmod(entry.mode)
             finally:
                 os.close(held)
-        os.utime(name, ns=_times(entry.mtime), dir_fd=parent, follow_symlinks=False)
+        times = _link_times(entry.mtime) if entry.kind == kinds.SYMLINK else _times(entry.mtime)
+        os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
 
     def _set_time(self, path: bytes, mtime: int) -> None:
         """Of a directory that may have been replaced since."""
@@ -245,8 +273,7 @@ class _Applier:
 
     def _remove_old(self, parent: int, name: bytes, path: bytes) -> None:
         """Remove what was there before this layer, whose own entries stay."""
-        below = path + b"/"
-        if path not in self._unpacked and not any(known.startswith(below) for known in self._unpacked):
+        if path not in self._unpacked and path not in self._above:
             self.place.remove(parent, name)
             return
         facts = self.place.look(parent, name)
@@ -273,6 +300,11 @@ def _write_sparse(descriptor: int, entry: Entry, reader: Reader) -> None:
 
 
 def _times(mtime: int) -> tuple[int, int]:
+    believed = mtime if mtime in _TIMES else 0
+    return believed, believed
+
+
+def _link_times(mtime: int) -> tuple[int, int]:
     bounded = max(-_MAX_TIME, min(mtime, _MAX_TIME))
     return bounded, bounded
 

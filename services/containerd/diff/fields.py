@@ -35,6 +35,19 @@ def number(text: bytes) -> int:
     return int(digits, 8) if digits else 0
 
 
+def head(magic: bytes, prefix: bytes, trailer: bytes) -> bytes:
+    """What goes before a name, by format: ustar and pax, star, and what Go wrote as GNU's before its release 1.8."""
+    if magic.startswith(b"ustar\0"):
+        return prefix[: 131 if trailer == b"tar\0" else None].partition(b"\0")[0]
+    if magic == b"ustar  \0" and prefix[0]:
+        try:
+            number(prefix[:12]), number(prefix[12:24])  # the times of GNU's
+        except TarError:
+            text = prefix.partition(b"\0")[0]
+            return text if text.isascii() else b""
+    return b""
+
+
 def decimal(text: bytes) -> int:
     if not text.isdigit() or len(text) > 20:
         raise TarError(f"{text[:40]!r} is not a decimal number")
@@ -72,7 +85,10 @@ def records(text: bytes) -> dict[str, bytes]:
 
 
 def override(entry: Entry, pax: dict[str, bytes]) -> None:
+    """What pax records say instead of the header; an empty one says nothing, as in Docker."""
     for key, value in pax.items():
+        if not value:
+            continue
         if key == "path":
             entry.name = value
         elif key == "linkpath":
@@ -87,7 +103,6 @@ def override(entry: Entry, pax: dict[str, bytes]) -> None:
             entry.mtime = _time(value)
         elif key.startswith("SCHILY.xattr."):
             entry.xattrs[key.removeprefix("SCHILY.xattr.")] = value
-    entry.name = pax.get("GNU.sparse.name", entry.name)
 
 
 def _time(text: bytes) -> int:

@@ -5,13 +5,13 @@ while consecutive entries lie in them.
 """
 
 import os
-import shutil
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from protos import trees
 from services.containerd import linux
 from services.containerd.diff import implied
 from services.containerd.diff.entry import TarError
@@ -77,6 +77,24 @@ class Place:
         return self.directory(head), name
 
     def _imply(self, path: bytes) -> int:
+        """Make a directory and those above it that are missing; one after the other, however deep it lies."""
+        parts = path.split(b"/")
+        known = len(parts) - 1
+        while known and not self._is_there(b"/".join(parts[:known])):
+            known -= 1
+        for number in range(known + 1, len(parts)):
+            above = b"/".join(parts[:number])
+            self._keep(above, self._imply_one(above))
+        return self._imply_one(path)
+
+    def _is_there(self, path: bytes) -> bool:
+        try:
+            self._keep(path, linux.openat2(self._root, os.fsdecode(path), _DIRECTORY, _INSIDE))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _imply_one(self, path: bytes) -> int:
         parent, name = self.parent(path)
         facts = self.look(parent, name)
         if facts is not None and not (self.form is Form.DEVICE and is_device(facts)):
@@ -90,6 +108,8 @@ class Place:
         return made
 
     def _keep(self, path: bytes, descriptor: int) -> None:
+        if path in self._open:
+            os.close(self._open.pop(path))
         self._open[path] = descriptor
         if len(self._open) > _KEPT:
             os.close(self._open.popitem(last=False)[1])
@@ -117,7 +137,8 @@ class Place:
         if facts is not None and stat.S_ISDIR(facts.st_mode):
             self.set_opaque(parent, name)
         elif facts is None and self.form is Form.DEVICE:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+            if not _is_opaque(parent):
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
         elif facts is None:
             _touch(parent, PREFIX + name)
             self._hidden = True
@@ -162,8 +183,17 @@ class Place:
     def make_opaque(self, directory: int) -> None:
         if self.form is Form.DEVICE:
             os.setxattr(directory, OPAQUE_XATTR, b"y")
+            for name in os.listdir(directory):  # whiteouts hide nothing now, but the kernel would list them
+                if is_device(os.stat(name, dir_fd=directory, follow_symlinks=False)):
+                    os.unlink(name, dir_fd=directory)
         else:
             _touch(directory, OPAQUE)
+
+    def discard(self, path: bytes) -> None:
+        """Remove an implied directory of the root again."""
+        self.remove(self._root, path)
+        if path in self.implied:
+            self.implied.remove(path)
 
     def remove(self, parent: int, name: bytes) -> None:
         """Remove whatever has that name, with all it holds; not an error where there is nothing."""
@@ -171,11 +201,18 @@ class Place:
         if facts is None:
             return
         if stat.S_ISDIR(facts.st_mode):
-            shutil.rmtree(name, dir_fd=parent)
+            trees.remove(name, parent)
         else:
             os.unlink(name, dir_fd=parent)
         self.replaced = True
         self._stale = self._stale or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)
+
+
+def _is_opaque(directory: int) -> bool:
+    try:
+        return os.getxattr(directory, OPAQUE_XATTR) == b"y"
+    except OSError:
+        return False
 
 
 def _touch(directory: int, name: bytes) -> None:

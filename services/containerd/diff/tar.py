@@ -10,7 +10,7 @@ from typing import Final
 
 from services.containerd.diff import kinds
 from services.containerd.diff.entry import MAX_SIZE, Entry, TarError, check, check_extents
-from services.containerd.diff.fields import data_size, decimal, number, old_extents, override, records, verify
+from services.containerd.diff.fields import data_size, decimal, head, number, old_extents, override, records, verify
 
 BLOCK: Final = 512
 MAX_META: Final = 1 << 20
@@ -38,7 +38,6 @@ class Reader:
         self._at = 0
         self._left = 0
         self._padding = 0
-        self._global: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         pax: dict[str, bytes] = {}
@@ -48,7 +47,7 @@ class Reader:
             if kind in (b"x", b"X"):
                 pax = records(self._meta(block))
             elif kind == b"g":
-                self._global.update(records(self._meta(block)))
+                records(self._meta(block))  # of all entries: only looked at, as in Docker
             elif kind == b"L":
                 name = self._meta(block).partition(b"\0")[0]
             elif kind == b"K":
@@ -56,7 +55,7 @@ class Reader:
             elif kind == b"V":
                 self._skip_data(data_size(block))
             else:
-                yield self._entry(block, {**self._global, **pax} if self._global else pax, name, link)
+                yield self._entry(block, pax, name, link)
                 pax, name, link = {}, b"", b""
         if pax or name or link:
             raise TarError("archive ends after an extended header")
@@ -95,12 +94,15 @@ class Reader:
             block = bytes(self._chunk[end - BLOCK : end])
             self._at, self._padding = end, 0
         else:
-            self._take(self._padding)
+            while self._padding and self._more():
+                self._padding -= len(self._piece(self._padding))
             self._padding = 0
             if not self._more():
                 return None
             block = self._take(BLOCK)
         if block == _ZEROS:
+            if self._more() and self._take(BLOCK) != _ZEROS:
+                raise TarError("an empty block stands in the midst of the archive")
             return None
         verify(block)
         return block
@@ -111,17 +113,18 @@ class Reader:
         if kind is None:
             raise TarError(f"entry type {flag!r} is not known")
         name = name.partition(b"\0")[0]
-        if magic == b"ustar\x0000" and prefix[0]:
-            name = prefix.partition(b"\0")[0] + b"/" + name
+        if start := head(magic, prefix, block[508:]):
+            name = start + b"/" + name
         entry = Entry(
-            name=long_name or name, kind=kind, mode=number(mode) & 0o7777, uid=number(uid), gid=number(gid),
-            size=number(size), mtime=number(mtime) * 10**9, link=long_link or link.partition(b"\0")[0],
+            name=name, kind=kind, mode=number(mode) & 0o7777, uid=number(uid), gid=number(gid),
+            size=number(size), mtime=number(mtime) * 10**9, link=link.partition(b"\0")[0],
         )
         if kind in (kinds.CHARACTER, kinds.BLOCK_DEVICE):
             entry.major, entry.minor = number(major), number(minor)
         if pax:
             override(entry, pax)
-        if kind == kinds.FILE and entry.name.endswith(b"/"):
+        entry.name, entry.link = long_name or entry.name, long_link or entry.link
+        if flag == b"\0" and entry.name.endswith(b"/"):
             entry.kind = kinds.DIRECTORY
         self._measure(entry, block, pax)
         check(entry)
@@ -160,12 +163,15 @@ class Reader:
         if version == (b"1", b"0"):
             entry.length = decimal(pax.get("GNU.sparse.realsize", b""))
             entry.extents = self._sparse_map(entry)
-        elif "GNU.sparse.map" in pax:
+        elif pax.get("GNU.sparse.map"):
             entry.length = decimal(pax.get("GNU.sparse.size", b""))
-            numbers = [decimal(part) for part in pax["GNU.sparse.map"].split(b",") if part]
-            entry.extents = list(zip(numbers[::2], numbers[1::2], strict=False))
+            numbers = [decimal(part) for part in pax["GNU.sparse.map"].split(b",")]
+            if len(numbers) != 2 * decimal(pax.get("GNU.sparse.numblocks", b"%d" % (len(numbers) // 2))):
+                raise TarError(f"sparse map of {entry.name!r} is not whole")
+            entry.extents = list(zip(numbers[::2], numbers[1::2], strict=True))
         else:
             return
+        entry.name = pax.get("GNU.sparse.name") or entry.name
         check_extents(entry)
 
     def _sparse_map(self, entry: Entry) -> list[tuple[int, int]]:

@@ -8,6 +8,8 @@ from typing import Final
 PREFIX: Final = b".wh."
 META_PREFIX: Final = b".wh..wh."
 OPAQUE: Final = b".wh..wh..opq"
+LINKS: Final = b".wh..wh.plnk"
+"""Where layers that aufs made keep files that have several names; its files are there for hard links only."""
 OPAQUE_XATTR: Final = "trusted.overlay.opaque"
 """On a directory of an overlay's upper layer; its value is `y`."""
 

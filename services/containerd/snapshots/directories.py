@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+
+from protos import trees
 
 log = logging.getLogger("snapshots")
 
@@ -36,7 +37,7 @@ class Directories:
         except FileNotFoundError:
             return
 
-    def sweep(self, remove: Callable[[Path], object] = shutil.rmtree) -> None:
+    def sweep(self, remove: Callable[[Path], object] = trees.remove) -> None:
         for place in list(self._trash.iterdir()):
             remove(place)
 
@@ -69,7 +70,7 @@ def changed_usage(root: Path, base: Path, look: Callable[[os.stat_result], objec
                 seen.add(facts.st_ino)
                 size += _bytes(facts)
             if entry.is_dir(follow_symlinks=False):
-                pending.append((entry.path, f"{old}/{entry.name}"))
+                pending.append((f"{new}/{entry.name}", f"{old}/{entry.name}"))
     return size, len(seen)
 
 
@@ -95,16 +96,17 @@ def _walk(
 ) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
     pending = [root]
     while pending:
-        for entry, facts in _entries(pending.pop()):
+        directory = pending.pop()
+        for entry, facts in _entries(directory):
             if ignored(entry.name):
                 continue
             yield entry, facts
             if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
+                pending.append(f"{directory}/{entry.name}")
 
 
 def _entries(directory: str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
+    with contextlib.suppress(FileNotFoundError), trees.reachable(directory) as place, os.scandir(place) as found:
         for entry in found:
             with contextlib.suppress(FileNotFoundError):
                 yield entry, entry.stat(follow_symlinks=False)

@@ -25,8 +25,8 @@ class Builder:
     def symlink(self, name: str, target: str, **fields: Any) -> "Builder":
         return self.add(name, type=tarfile.SYMTYPE, linkname=target, **fields)
 
-    def hardlink(self, name: str, target: str) -> "Builder":
-        return self.add(name, type=tarfile.LNKTYPE, linkname=target)
+    def hardlink(self, name: str, target: str, **fields: Any) -> "Builder":
+        return self.add(name, type=tarfile.LNKTYPE, linkname=target, **fields)
 
     def device(self, name: str, major: int, minor: int) -> "Builder":
         return self.add(name, type=tarfile.CHRTYPE, devmajor=major, devminor=minor)
@@ -43,7 +43,7 @@ def header(**fields: Any) -> bytes:
     """A header as fields of bytes at their offsets, with a right checksum."""
     places = {
         "name": 0, "mode": 100, "uid": 108, "gid": 116, "size": 124, "mtime": 136, "kind": 156, "link": 157,
-        "magic": 257, "major": 329, "minor": 337, "prefix": 345,
+        "magic": 257, "major": 329, "minor": 337, "prefix": 345, "trailer": 508,
     }
     block = bytearray(512)
     for key, value in {"mode": b"0000644", "kind": b"0", "magic": b"ustar\x0000", **fields}.items():

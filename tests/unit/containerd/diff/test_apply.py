@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,8 @@ class TestEntries:
             Builder()
             .directory("./").directory("d/", mode=0o1777, uid=3, gid=4, mtime=5)
             .add("d/f", b"text", mode=0o4711, uid=1, gid=2, mtime=1234567890)
-            .symlink("d/s", "../f", uid=9).hardlink("d/h", "d/f").device("d/null", 1, 3),
+            .symlink("d/s", "../f", uid=9).device("d/null", 1, 3)
+            .hardlink("d/h", "d/f", mode=0o4711, uid=1, gid=2, mtime=1234567890),
         )
         facts = (root / "d/f").stat()
         assert (root / "d/f").read_text() == "text"
@@ -93,6 +95,25 @@ class TestEntries:
         assert (root / "d/null").stat().st_rdev == os.makedev(1, 3)
         directory = (root / "d").stat()
         assert (directory.st_mode & 0o7777, directory.st_uid, directory.st_mtime) == (0o1777, 3, 5)
+
+    def test_hard_link_has_the_last_word_on_its_file(self, root: Path) -> None:
+        unpack(root, Builder().add("f", b"x").hardlink("h", "f", mode=0o6755, uid=4, gid=5, mtime=77))
+        facts = (root / "f").stat()
+        assert (facts.st_mode & 0o7777, facts.st_uid, facts.st_gid, facts.st_mtime) == (0o6755, 4, 5, 77)
+
+    def test_hard_link_to_a_link_is_one(self, root: Path) -> None:
+        outside = root.parent / "outside/file"
+        before = outside.stat()
+        unpack(root, Builder().symlink("s", str(outside), mtime=5).hardlink("h", "s", mode=0o777, uid=4, mtime=9))
+        facts = (root / "h").lstat()
+        assert (root / "h").readlink() == outside
+        assert (facts.st_ino, facts.st_uid, facts.st_mtime) == ((root / "s").lstat().st_ino, 4, 5)
+        assert (outside.stat().st_mode, outside.stat().st_uid) == (before.st_mode, before.st_uid)
+
+    def test_times_that_docker_does_not_believe_are_the_epoch(self, root: Path) -> None:
+        built = Builder(tarfile.GNU_FORMAT).add("old", mtime=-5).directory("d", mtime=-5).add("far", mtime=2**40)
+        unpack(root, built.symlink("link", "old", mtime=-5))
+        assert [(root / name).lstat().st_mtime for name in ("old", "d", "far", "link")] == [0, 0, 0, -5]
 
     def test_mode_does_not_depend_on_the_umask(self, root: Path) -> None:
         unpack(root, Builder().add("f", mode=0o666).directory("d", mode=0o777).device("c", 1, 3))
@@ -120,6 +141,13 @@ class TestEntries:
     def test_missing_parents_are_made(self, root: Path) -> None:
         assert unpack(root, Builder().add("a/b/f", b"x").add("a/c", b"y")).implied == [b"a", b"a/b", b"."]
         assert (root / "a/b/f").read_text() == "x"
+
+    def test_deep_parents_are_made(self, root: Path) -> None:
+        deep = "d/" * 1500
+        assert len(unpack(root, Builder(tarfile.GNU_FORMAT).add(deep + "f", b"x"), form=Form.DEVICE).implied) == 1501
+        assert (root / deep / "f").read_text() == "x"
+        unpack(root, Builder().add("d", b"instead"))
+        assert (root / "d").read_text() == "instead"
 
     def test_named_directories_are_not_implied(self, root: Path) -> None:
         assert unpack(root, Builder().directory("./").directory("a").add("a/f")).implied == []
@@ -201,6 +229,23 @@ class TestWhiteoutsOfAnUpperLayer:
         leftovers = Builder().directory(".wh..wh.plnk").add(".wh..wh.plnk/1.2", b"x").add(".wh..wh.aufs")
         unpack(root, leftovers, form=Form.DEVICE)
         assert list(root.iterdir()) == []
+
+
+    def test_links_to_aufs_leftovers_are_files(self, root: Path) -> None:
+        leftovers = Builder().directory(".wh..wh.plnk").add(".wh..wh.plnk/1.2", b"x")
+        built = leftovers.hardlink("a", ".wh..wh.plnk/1.2", mode=0o600).hardlink("b", ".wh..wh.plnk/1.2", mode=0o640)
+        assert unpack(root, built, form=Form.DEVICE).implied == [b"."]
+        assert sorted(path.name for path in root.iterdir()) == ["a", "b"]
+        assert (root / "a").read_text() == "x"
+        assert stat.S_IMODE((root / "b").stat().st_mode) == 0o640
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_opaque_directory_needs_no_whiteouts(self, root: Path, first: bool) -> None:
+        """The kernel would list them there, as files that are not."""
+        opaque_one, whiteout = Builder().add("d/.wh..wh..opq"), Builder().add("d/.wh.f")
+        parts = (opaque_one, whiteout) if first else (whiteout, opaque_one)
+        unpack(root, Builder().raw(parts[0].entries + parts[1].entries).add("d/g", b"x"), form=Form.DEVICE)
+        assert [path.name for path in (root / "d").iterdir()] == ["g"]
 
 
 class TestWhiteoutsOfATree:

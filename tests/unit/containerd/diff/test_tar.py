@@ -63,9 +63,15 @@ def test_pax_of_one_entry_is_not_the_next_ones() -> None:
     assert [entry.name for entry, _ in read(data)] == [b"first", b"second"]
 
 
-def test_global_pax_holds_for_all() -> None:
-    data = pax({"uid": b"7"}, b"g") + header(name=b"a") + header(name=b"b") + bytes(1024)
-    assert [entry.uid for entry, _ in read(data)] == [7, 7]
+def test_global_pax_is_passed_over() -> None:
+    data = pax({"path": b"x", "uid": b"7"}, b"g") + header(name=b"a") + header(name=b"b") + bytes(1024)
+    assert [(entry.name, entry.uid) for entry, _ in read(data)] == [(b"a", 0), (b"b", 0)]
+
+
+def test_empty_pax_records_say_nothing() -> None:
+    records = dict.fromkeys(("path", "linkpath", "size", "uid", "mtime", "SCHILY.xattr.user.x", "GNU.sparse.name"), b"")
+    entry = only(pax(records) + header(name=b"a", uid=b"0000007", mtime=b"00000000011") + bytes(1024))
+    assert (entry.name, entry.uid, entry.mtime, entry.xattrs) == (b"a", 7, 9 * 10**9, {})
 
 
 def test_base_256_numbers() -> None:
@@ -193,3 +199,51 @@ def test_reads_what_tarfile_writes() -> None:
     found = read(stream.getvalue(), 4096)
     assert [(entry.kind, text) for entry, text in found] == [(kinds.FILE, bytes([n]) * (n * 37)) for n in range(50)]
     assert kinds.HARDLINK not in {entry.kind for entry, _ in found}
+
+
+class TestNames:
+    """Two spellings of one name: the one that counts is Docker's."""
+
+    def test_long_name_of_gnu_wins_over_pax(self) -> None:
+        long = header(name=b"././@LongLink", kind=b"L", size=b"00000000004") + b"gnu\0".ljust(512, b"\0")
+        for data in (pax({"path": b"pax"}) + long, long + pax({"path": b"pax"})):
+            assert only(data + header(name=b"x") + bytes(1024)).name == b"gnu"
+
+    def test_prefix_is_ustars_whatever_its_version(self) -> None:
+        for magic in (b"ustar\x0000", b"ustar\0 \0", b"ustar\0\0\0"):
+            assert only(header(name=b"x", magic=magic, prefix=b"dir") + bytes(1024)).name == b"dir/x"
+
+    def test_prefix_of_star_is_shorter(self) -> None:
+        block = header(name=b"x", prefix=b"d" * 131 + b"00000000001 ", trailer=b"tar\0")
+        assert only(block + bytes(1024)).name == b"d" * 131 + b"/x"
+
+    def test_gnu_has_times_in_the_place_of_a_prefix(self) -> None:
+        block = header(name=b"x", magic=b"ustar  \0", prefix=b"13700000000\x0013700000000\0")
+        assert only(block + bytes(1024)).name == b"x"
+
+    def test_prefix_that_old_go_wrote_as_gnu(self) -> None:
+        assert only(header(name=b"x", magic=b"ustar  \0", prefix=b"usr/lib") + bytes(1024)).name == b"usr/lib/x"
+
+    def test_only_old_files_become_directories_by_a_slash(self) -> None:
+        assert only(header(name=b"d/", kind=b"\0") + bytes(1024)).kind == b"5"
+        assert only(header(name=b"d/", kind=b"0") + bytes(1024)).kind == b"0"
+
+
+class TestEnds:
+    def test_last_padding_may_be_missing(self) -> None:
+        assert [(entry.name, data) for entry, data in read(header(name=b"x", size=b"00000000003") + b"abc")] == [
+            (b"x", b"abc")
+        ]
+
+    def test_empty_block_in_the_midst_is_refused(self) -> None:
+        with pytest.raises(TarError, match="in the midst"):
+            read(header(name=b"x") + bytes(512) + header(name=b"y") + bytes(1024))
+
+    def test_sparse_map_of_another_length_is_refused(self) -> None:
+        records = {"GNU.sparse.size": b"9", "GNU.sparse.numblocks": b"3", "GNU.sparse.map": b"0,2"}
+        with pytest.raises(TarError, match="is not whole"):
+            read(pax(records) + header(name=b"x", size=b"00000000002") + b"ab".ljust(512, b"\0") + bytes(1024))
+
+    def test_sparse_file_without_a_map_is_an_ordinary_one(self) -> None:
+        records = {"GNU.sparse.size": b"4096", "GNU.sparse.numblocks": b"0", "GNU.sparse.map": b""}
+        assert only(pax(records) + header(name=b"x") + bytes(1024)).length == 0

@@ -37,7 +37,7 @@ def back(written: Entry) -> Entry:
         entry(b"latin\xe9"),
         entry(uid=3_000_000, gid=4_294_967_294, mtime=1_700_000_000 * 10**9),
         entry(mtime=-5 * 10**9),
-        entry(xattrs={"security.capability": b"\x01\0\n=", "user.x": b""}),
+        entry(xattrs={"security.capability": b"\x01\0\n=", "user.x": b"y"}),
     ],
 )
 def test_reader_reads_it_back(written: Entry) -> None:
