@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy import image
 from tests.fakes.registry import send, serving
 from tests.harness import images
 from tests.harness.cli import Docker
@@ -82,6 +83,23 @@ def test_load_of_a_compressed_archive(docker: Docker) -> None:
 
     load(docker, gzip.compress(images.docker_archive("packed:1", {"Cmd": ["echo", "unpacked"]}), 1))
     assert docker.ok("run", "--rm", "packed:1") == "unpacked"
+
+
+def test_load_of_an_archive_from_before_manifests(docker: Docker) -> None:
+    one, two = ("1" * 64, "2" * 64)
+    documents = {one: {"docker_version": "1.6.0"},
+                 two: {"docker_version": "1.6.0", "parent": one, "config": {"Cmd": ["cat", "/f"]},
+                       "container_config": {"Cmd": ["touch", "/f"]}}}
+    packed = {one: image.layer(), two: images.pack({"f": b"old"})}
+    files = {"repositories": json.dumps({"ancient": {"1": two, "base": one}}).encode()}
+    for each, document in documents.items():
+        text = json.dumps({"id": each, "created": "2014-01-01T00:00:00Z", "os": "linux", **document}).encode()
+        files |= {f"{each}/": b"", f"{each}/VERSION": b"1.0", f"{each}/json": text, f"{each}/layer.tar": packed[each]}
+    load(docker, images.pack(files))
+    assert docker.ok("run", "--rm", "ancient:1") == "old"
+    assert docker.ok("history", "--format", "{{.CreatedBy}}.", "ancient:1").splitlines() == ["touch /f.", "."]
+    layers = docker.ok("image", "inspect", "-f", "{{len .RootFS.Layers}}", "ancient:1", "ancient:base")
+    assert layers.split() == ["2", "1"]
 
 
 def test_load_moves_a_name(docker: Docker) -> None:
@@ -298,12 +316,41 @@ def test_save_and_load_again(docker: Docker) -> None:
     assert docker.ok("run", "--rm", "kept:1") == "kept"
 
 
+def test_a_repositorys_name_saves_all_its_tags(docker: Docker, engine: Engine) -> None:
+    for name in ("two:1", "two:2"):
+        docker.ok("tag", "busybox", name)
+    docker.ok("save", "-o", str(engine.root / "two.tar"), "two", "busybox:latest")
+    docker.ok("rmi", "two:1", "two:2")
+    assert set(docker.ok("load", "-i", str(engine.root / "two.tar")).splitlines()) == {
+        "Loaded image: two:1", "Loaded image: two:2", "Loaded image: busybox:latest"
+    }
+
+
 def test_commit(docker: Docker, name: str) -> None:
     docker.ok("run", "--name", name, "busybox", "sh", "-c", "echo changed > /changed")
     docker.ok("commit", "-c", 'CMD ["cat", "/changed"]', name, "committed:1")
     assert docker.ok("run", "--rm", "committed:1") == "changed"
     steps = docker.ok("history", "--no-trunc", "--format", "{{.CreatedBy}}", "committed:1").splitlines()
     assert steps[0] == "sh -c echo changed > /changed", "what was run, not what the image is to run"
+
+
+def test_changes_know_the_variables_of_the_config(docker: Docker, name: str) -> None:
+    docker.ok("run", "--name", name, "-e", "X=1", "busybox", "true")
+    changes = ("ENV PATH=$PATH:/more Y=${X}2", "LABEL \"a b\"='$X'", "WORKDIR a", "WORKDIR b", "ENTRYPOINT run")
+    docker.ok("commit", *(word for each in changes for word in ("-c", each)), name, "committed:1")
+    found = json.loads(docker.ok("image", "inspect", "-f", "{{json .Config}}", "committed:1"))
+    env = dict(each.split("=", 1) for each in found["Env"])
+    assert env["Y"] == "12" and env["PATH"].startswith("/") and env["PATH"].endswith(":/more")
+    assert found["Labels"] == {"a b": "$X"} and found["WorkingDir"] == "/a/b"
+    assert found["Entrypoint"] == ["/bin/sh", "-c", "run"] and not found.get("Cmd")
+
+
+def test_a_container_without_changes_adds_no_layer(docker: Docker, name: str) -> None:
+    docker.ok("run", "--name", name, "busybox", "true")
+    docker.ok("commit", "-m", "nothing", name, "committed:1")
+    counts = docker.ok("image", "inspect", "-f", "{{len .RootFS.Layers}}", "committed:1", "busybox").split()
+    assert counts[0] == counts[1]
+    assert docker.ok("history", "--format", "{{.Size}} {{.Comment}}", "committed:1").splitlines()[0] == "0B nothing"
 
 
 @pytest.mark.ours

@@ -109,7 +109,7 @@ async def _imported(request: Request, target: reference.Reference | None) -> Asy
     if source != "-":
         from services.dockerd.engine import registries  # as above
 
-        body = registries.fetch(engine_of(request), source)
+        body = await _begun(registries.fetch(engine_of(request), source))
         yield progress.status(f"Downloading from {source}")
     image = await importing.import_image(
         _images(request), body, source=source, name=target, message=asked.get("message", ""),
@@ -149,6 +149,18 @@ async def delete_image(request: Request, name: str) -> Response:
     return reply.json(await delete.delete(
         _images(request), name, force=query.flag(request, "force"), prune=not query.flag(request, "noprune")
     ))
+
+
+async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once its first piece is there: what cannot be had at all fails before any answer begins."""
+    first = await anext(body, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in body:
+            yield piece
+
+    return whole()
 
 
 async def _streamed(lines: AsyncIterator[bytes]) -> Response:

@@ -1,12 +1,13 @@
 """`--change` of import and commit: the few Dockerfile instructions that alter a config. Pure."""
 
 import json
+import posixpath
 import re
-import shlex
 from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
 from services.dockerd.container import stamp
+from services.dockerd.images import words
 
 ALLOWED: Final = frozenset(
     {"CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
@@ -15,36 +16,67 @@ ALLOWED: Final = frozenset(
 
 def apply(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     """A config with the changes applied, in order. InvalidArgument names the instruction that is wrong."""
-    result = dict(config)
+    result, commanded = dict(config), False
     for change in changes:
-        for line in filter(None, (each.strip() for each in change.splitlines())):
+        lines = [each.strip() for each in change.replace("\\\n", " ").splitlines()]
+        instructions = [each for each in lines if each and not each.startswith("#")]
+        if not instructions:
+            raise InvalidArgument("file with no instructions")
+        for line in instructions:
             word, _, rest = line.partition(" ")
-            _one(result, word.upper(), rest.strip(), line)
+            commanded = commanded or word.upper() == "CMD"
+            _one(result, word.upper(), rest.strip(), commanded=commanded)
     return result
 
 
-def _one(config: dict[str, Any], word: str, rest: str, line: str) -> None:
+def _one(config: dict[str, Any], word: str, rest: str, *, commanded: bool) -> None:
+    """`commanded`: a change gave a command, which a new entrypoint then leaves as it is."""
+    env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
     if word not in ALLOWED:
         raise InvalidArgument(f"{word.lower()} is not a valid change command")
-    if not rest:
-        raise InvalidArgument(f"{word} requires at least one argument")
-    if word in ("CMD", "ENTRYPOINT"):
-        config[word.title() if word == "CMD" else "Entrypoint"] = _command(rest)
-    elif word == "ENV":
-        config["Env"] = _merge_env(config.get("Env") or [], _pairs(rest, line))
-    elif word == "LABEL":
-        config["Labels"] = {**(config.get("Labels") or {}), **dict(_pairs(rest, line))}
+    if not rest and word not in ("CMD", "ENTRYPOINT"):
+        number = "exactly" if word in _SINGLE else "at least"
+        raise InvalidArgument(f"{word} requires {number} one argument")
+    if word == "CMD":
+        config["Cmd"] = _command(config, rest)
+    elif word == "ENTRYPOINT":
+        config["Entrypoint"] = _command(config, rest) or None
+        config["Cmd"] = config.get("Cmd") if commanded else None
+    elif word in ("ENV", "LABEL"):
+        found = {words.resolve(key, env): words.resolve(value, env) for key, value in words.pairs(rest, word)}
+        changed = {"Env": [f"{key}={value}" for key, value in {**env, **found}.items()]}
+        config |= changed if word == "ENV" else {"Labels": {**(config.get("Labels") or {}), **found}}
     elif word == "EXPOSE":
-        ports = (port if "/" in port else f"{port}/tcp" for port in rest.split())
+        ports = [port for each in words.split(rest) for port in _ports(words.resolve(each, env))]
         config["ExposedPorts"] = {**(config.get("ExposedPorts") or {}), **{port: {} for port in ports}}
     elif word == "VOLUME":
-        config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in _words(rest)}}
+        paths = [words.resolve(path, env) for path in _json_list(rest) or words.split(rest)]
+        config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in paths}}
     elif word == "HEALTHCHECK":
         config["Healthcheck"] = _healthcheck(rest)
     elif word == "ONBUILD":
         config["OnBuild"] = [*(config.get("OnBuild") or []), rest]
+    elif word == "WORKDIR":
+        config["WorkingDir"] = posixpath.normpath(
+            posixpath.join("/", config.get("WorkingDir") or "", words.resolve(rest, env)))
     else:
-        config[{"STOPSIGNAL": "StopSignal", "USER": "User", "WORKDIR": "WorkingDir"}[word]] = rest
+        config[_SINGLE[word]] = words.resolve(rest, env)
+
+
+_SINGLE: Final = {"STOPSIGNAL": "StopSignal", "USER": "User", "WORKDIR": "WorkingDir"}
+
+
+def _ports(text: str) -> list[str]:
+    """`80`, `80/udp`, `8000-8002/tcp` as Config has them."""
+    port, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise InvalidArgument(f"Invalid proto: {protocol}")
+    first, dash, last = port.partition("-")
+    numbers = [int(each) if each.isdecimal() else 0 for each in (first, last if dash else first)]
+    if not 0 < numbers[0] <= numbers[1] <= 65535:
+        raise InvalidArgument(f"Invalid containerPort: {port}")
+    return [f"{number}/{protocol}" for number in range(numbers[0], numbers[1] + 1)]
 
 
 _TIMES: Final = {
@@ -83,13 +115,9 @@ def _nanoseconds(text: str) -> int:
         raise InvalidArgument(f'time: invalid duration "{text}"') from error
 
 
-def _command(rest: str) -> list[str]:
-    """The exec form as it stands, the shell form through /bin/sh."""
-    return _json_list(rest) or ["/bin/sh", "-c", rest]
-
-
-def _words(rest: str) -> list[str]:
-    return _json_list(rest) or rest.split()
+def _command(config: dict[str, Any], rest: str) -> list[str]:
+    """The exec form as it stands, the shell form through the image's shell."""
+    return _json_list(rest) or ([*(config.get("Shell") or ("/bin/sh", "-c")), rest] if rest and rest != "[]" else [])
 
 
 def _json_list(rest: str) -> list[str]:
@@ -100,23 +128,3 @@ def _json_list(rest: str) -> list[str]:
     if isinstance(document, list) and all(isinstance(each, str) for each in document):
         return document
     return []
-
-
-def _pairs(rest: str, line: str) -> list[tuple[str, str]]:
-    """`key=value …`, quoted as a shell has it, or the old `key value`."""
-    if re.match(r"[^\s=]+\s", rest):
-        key, _, value = rest.partition(" ")
-        return [(key, value.strip())]
-    try:
-        words = shlex.split(rest)
-    except ValueError as error:
-        raise InvalidArgument(f"cannot read {line!r}: {error}") from error
-    if any("=" not in word for word in words):
-        raise InvalidArgument(f"Syntax error - can't find = in {line!r}. Must be of the form: name=value")
-    return [(key, value) for key, _, value in (word.partition("=") for word in words)]
-
-
-def _merge_env(env: list[str], pairs: list[tuple[str, str]]) -> list[str]:
-    merged = {entry.partition("=")[0]: entry for entry in env}
-    merged.update({key: f"{key}={value}" for key, value in pairs})
-    return list(merged.values())

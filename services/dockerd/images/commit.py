@@ -14,6 +14,7 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.importing import commit_image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.store import Images
+from services.dockerd.release import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,23 @@ async def commit(images: Images, request: Commit) -> Image:
     config = changes.apply(request.config, list(request.change))
     async with images.lease() as lease:
         layer = await _diff(images, request, lease)
-        document = _document(request, config, layer.digest)
+        added = [layer] if layer.digest != manifest.EMPTY else []
+        document = _document(request, config, [each.digest for each in added])
         image = await commit_image(
-            images, document, [*request.parent.layers, layer], lease, parent=request.parent.id
+            images, document, [*request.parent.layers, *added], lease, parent=request.parent.id
         )
         await (images.assign(request.name, image) if request.name else images.keep(image))
     return image
 
 
-def _document(request: Commit, config: dict[str, Any], diff_id: str) -> dict[str, Any]:
+def _document(request: Commit, config: dict[str, Any], diff_ids: list[str]) -> dict[str, Any]:
     parent, now = request.parent, stamp.rfc3339(time.time_ns())
     step = {
         "created": now,
         "created_by": " ".join(request.command),
         **({"author": request.author} if request.author else {}),
         **({"comment": request.comment} if request.comment else {}),
+        **({} if diff_ids else {"empty_layer": True}),
     }
     return {
         **{key: value for key, value in parent.document.items() if key in ("architecture", "os", "variant")},
@@ -59,8 +62,9 @@ def _document(request: Commit, config: dict[str, Any], diff_id: str) -> dict[str
         "config": config,
         "container": request.container_id,
         "created": now,
+        "docker_version": VERSION,
         "history": [*parent.history, step],
-        "rootfs": {"type": "layers", "diff_ids": [*parent.diff_ids, diff_id]},
+        "rootfs": {"type": "layers", "diff_ids": [*parent.diff_ids, *diff_ids]},
     }
 
 

@@ -14,6 +14,7 @@ from services.dockerd.images.load import write_manifest
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.store import PARENT, Images, read_image
 from services.dockerd.images.unpack import unpack
+from services.dockerd.release import VERSION
 
 
 async def import_image(
@@ -27,13 +28,13 @@ async def import_image(
     wanted: platform.Platform | None = None,
 ) -> Image:
     """Take a root file system in, plain or compressed; its image, named if `name` is given."""
+    if wanted and wanted.os != "linux":
+        raise InvalidArgument("operating system is not supported")
     config = changes.apply({}, change)
     async with images.lease() as lease:
         layer_digest, size = await content.write(
             images.client, f"import-{secrets.token_hex(8)}", codec.plain(body), lease=lease
         )
-        if not size:
-            raise InvalidArgument("cannot import an empty archive")
         layer = Descriptor(manifest.OCI_LAYER, layer_digest, size)
         document = _document(config, layer_digest, message or f"Imported from {source}", wanted or platform.default())
         image = await commit_image(images, document, [layer], lease)
@@ -50,6 +51,7 @@ def _document(config: dict[str, Any], diff_id: str, comment: str, made_for: plat
         "comment": comment,
         "config": config,
         "created": now,
+        "docker_version": VERSION,
         "history": [{"created": now, "comment": comment}],
         "os": made_for.os,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},

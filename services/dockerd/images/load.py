@@ -1,4 +1,4 @@
-"""`docker load`: a docker archive (manifest.json) or an OCI layout (index.json), plain or compressed, as a stream.
+"""`docker load`: a docker archive, also as before 1.10, or an OCI layout, plain or compressed, as a stream.
 
 Every file becomes content as it arrives, held by a lease; the documents among them say afterwards which were an
 image. What belongs to none is collected when the lease ends.
@@ -14,7 +14,7 @@ import orjson
 
 from protos import tar
 from protos.errdefs import InvalidArgument, NotFound
-from services.dockerd.images import codec, content, manifest, progress, reference, tarball
+from services.dockerd.images import codec, content, legacy, manifest, progress, reference, tarball
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
@@ -64,6 +64,8 @@ async def load(
             found = await _docker_archive(images, archive, lease)
         elif "index.json" in archive.documents:
             found = await _oci_layout(images, archive, lease)
+        elif "repositories" in archive.documents:
+            found = await _legacy_archive(images, archive, lease)
         else:
             raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
         for target, names in found:
@@ -149,6 +151,27 @@ async def _manifest_of(images: Images, archive: Archive, entry: dict[str, Any], 
     layers = [_layer(archive.blob(posixpath.normpath(str(path)))) for path in paths]
     manifest.parse_config(await content.read(images.client, config.digest))
     return await write_manifest(images, Descriptor(manifest.OCI_CONFIG, config.digest, config.size), layers, lease)
+
+
+async def _legacy_archive(images: Images, archive: Archive, lease: str) -> Found:
+    """What Docker wrote before 1.10."""
+    documents = {path.removesuffix("/json"): await content.read(images.client, blob.digest)
+                 for path, blob in archive.blobs.items() if path.endswith("/json")}
+    found: dict[str, tuple[Descriptor, list[reference.Reference]]] = {}
+    for name, image_id in legacy.tags(archive.documents["repositories"]):
+        if image_id not in found:
+            found[image_id] = (await _legacy_image(images, archive, legacy.chain(image_id, documents), lease), [])
+        found[image_id][1].append(reference.parse(name))
+    return list(found.values())
+
+
+async def _legacy_image(images: Images, archive: Archive, chain: list[dict[str, Any]], lease: str) -> Descriptor:
+    layers = [_layer(archive.blob(f"{document['id']}/layer.tar")) for document in chain]
+    if any(layer.media_type != manifest.OCI_LAYER for layer in layers):
+        raise InvalidArgument("invalid archive: compressed layers in an archive without manifest.json")
+    data = legacy.config(chain, [layer.digest for layer in layers])
+    digest, size = await content.write_bytes(images.client, data, lease=lease)
+    return await write_manifest(images, Descriptor(manifest.OCI_CONFIG, digest, size), layers, lease)
 
 
 async def write_manifest(images: Images, config: Descriptor, layers: list[Descriptor], lease: str) -> Descriptor:

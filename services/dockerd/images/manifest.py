@@ -23,6 +23,8 @@ SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+prettyj
 CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+EMPTY: Final = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+"""Diff ID of a layer without an entry, which Docker leaves out of what is committed."""
 LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 FOREIGN: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 OCI_FOREIGN: Final = "application/vnd.oci.image.layer.nondistributable.v1.tar"

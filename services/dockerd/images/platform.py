@@ -60,7 +60,7 @@ def parse(text: str) -> Platform:
     """What `--platform` says; one part alone is a system or an architecture."""
     parts = text.split("/")
     if not 1 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in parts):
-        raise InvalidArgument(f'"{text}": invalid platform: platform specifier must be of the form os[/arch[/variant]]')
+        raise InvalidArgument(f'"{text}": cannot parse platform specifier: invalid argument')
     if len(parts) == 1:
         if parts[0].lower() in _SYSTEMS:
             return Platform(normal(parts[0], "").os, default().architecture, default().variant)

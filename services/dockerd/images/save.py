@@ -19,22 +19,21 @@ async def save(images: Images, names: list[str], wanted: Platform | None = None)
     """The archive of the named images, in pieces; NotFound before the first where an image or platform is missing."""
     chosen: dict[str, tuple[Image, list[reference.Reference]]] = {}
     for text in names:
-        image = images.find(text)
-        check_platform(image, text, wanted)
-        chosen.setdefault(image.id, (image, []))[1].extend(_wanted(images, image, text))
-    return _archive(images, list(chosen.values()))
+        for image, name in _meant(images, text):
+            check_platform(image, text, wanted)
+            chosen.setdefault(image.id, (image, []))[1].extend([name] if name and name.tag else [])
+    return _archive(images, [(image, list(dict.fromkeys(named))) for image, named in chosen.values()])
 
 
-def _wanted(images: Images, image: Image, text: str) -> list[reference.Reference]:
-    """The names to write: the one asked for, all of a bare repository's, none for an ID."""
-    if reference.is_prefix(text) and str(_parsed(text)) not in images.tags:
-        return []
+def _meant(images: Images, text: str) -> list[tuple[Image, reference.Reference | None]]:
+    """What to write with which name: all of a bare repository's, without a name for an ID."""
+    if reference.is_digest("sha256:" + text.removeprefix("sha256:")):
+        return [(images.find(text), None)]
     name = reference.parse(text)
-    return [each for each in images.names(image) if each == name.tagged()]
-
-
-def _parsed(text: str) -> reference.Reference | None:
-    return None if reference.is_digest(text) or len(text) == 64 else reference.parse(text).tagged()
+    if name == name.tagged():
+        return [(images.find(text), name if str(name) in images.tags else None)]
+    tags = sorted((tag for tag in images.tags.values() if tag.name.name == name.name), key=lambda tag: str(tag.name))
+    return [(images.by_id[tag.image_id], tag.name) for tag in tags] or [(images.find(text), None)]
 
 
 async def _archive(images: Images, chosen: list[tuple[Image, list[reference.Reference]]]) -> AsyncIterator[bytes]:
@@ -78,7 +77,12 @@ def _documents(chosen: list[tuple[Image, list[reference.Reference]]]) -> list[tu
     ]
     index = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": []}
     index["manifests"] = [each for image, names in chosen for each in _index_entries(image, names)]
-    return [(b"index.json", index), (b"manifest.json", entries), (b"oci-layout", {"imageLayoutVersion": "1.0.0"})]
+    documents = [(b"index.json", index), (b"manifest.json", entries), (b"oci-layout", {"imageLayoutVersion": "1.0.0"})]
+    tags: dict[str, dict[str, str]] = {}
+    for image, names in chosen:
+        for name in names if image.diff_ids else ():
+            tags.setdefault(name.familiar_name, {})[name.tag] = image.diff_ids[-1].removeprefix("sha256:")
+    return [*documents, (b"repositories", tags)] if tags else documents
 
 
 def _index_entries(image: Image, names: list[reference.Reference]) -> list[dict[str, Any]]:

@@ -125,7 +125,10 @@ class Session:
 
     async def pieces(self, url: str) -> AsyncIterator[bytes]:
         """A body of any length as it comes."""
-        async with self.ask("GET", url) as reply:
+        async with self.ask("GET", url, accept=range(600)) as reply:
+            if reply.status != 200:
+                said = (await self.body(reply, _ERROR, cut=True)).decode(errors="replace")
+                raise errdefs.InvalidArgument(f"failed to GET {url} with status {reply.status} {reply.reason}: {said}")
             try:
                 async for piece in reply.content.iter_any():
                     yield piece
