@@ -20,6 +20,8 @@ STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 MOVE_MOUNT_SET_GROUP: Final = 0x100
+SO_PEEK_OFF: Final = 42
+"""Where the next peek begins; -1 is the beginning always."""
 IN_MODIFY: Final = 0x2
 IN_NONBLOCK: Final = os.O_NONBLOCK
 IN_CLOEXEC: Final = os.O_CLOEXEC

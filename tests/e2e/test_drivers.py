@@ -24,6 +24,7 @@ from tests.harness.sinks import (
     gelf_stream,
     listener,
     receiving,
+    splunk,
     unix_listener,
 )
 from tests.harness.wait import until
@@ -283,6 +284,78 @@ def test_fluentd_async_needs_no_sink(engine: Engine, docker: Docker, name: str, 
     with receiving(Receiver(listener(engine.network, port), fluentd)) as receiver:
         until(lambda: len(receiver.seen) == 100, "they arrive once there is a sink", timeout=30)
     assert [record["log"] for _, _, record in receiver.seen] == [str(number) for number in range(1, 101)]
+
+
+# splunk
+
+
+def collector(port: int, scheme: str = "http", **options: str) -> list[str]:
+    """Options of the driver for a collector on `port`."""
+    given = {"url": f"{scheme}://127.0.0.1:{port}", "token": "secret", **options}
+    words = [f"splunk-{name.replace('_', '-')}={value}" for name, value in given.items()]
+    return ["--log-driver", "splunk", *(word for each in words for word in ("--log-opt", each))]
+
+
+@pytest.mark.parametrize("packed", ["false", "true"])
+def test_splunk_gets_events(engine: Engine, docker: Docker, name: str, port: int, packed: str) -> None:
+    with receiving(Receiver(listener(engine.network, port), splunk)) as sink:
+        words = collector(port, gzip=packed, source="there", sourcetype="kind", index="main")
+        docker.ok("run", "-d", "--name", name, *words, "--log-opt", "env=COLOUR", "-e", "COLOUR=red", *BOTH)
+        until(lambda: len(sink.seen) == 2, "both events arrive", timeout=30)
+        shown = docker("logs", name)
+    (first, headers), (second, _) = sorted(sink.seen, key=lambda each: str(each[0]["event"]["source"]))
+    identity = docker.inspect(name, "{{.Id}}")
+    assert first["event"] == {"line": "err", "source": "stderr", "tag": identity[:12], "attrs": {"COLOUR": "red"}}
+    assert second["event"]["line"] == "out" and ("Content-Encoding" in headers) == (packed == "true")
+    assert (first["source"], first["sourcetype"], first["index"]) == ("there", "kind", "main")
+    assert (shown.out, shown.err) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "events"),
+    [("json", [{"line": {"a": 1}, "source": "stdout", "tag": "t"}, {"line": "b", "source": "stdout", "tag": "t"}]),
+     ("raw", ['t {"a": 1}', "t b"])],
+)
+def test_splunk_formats(
+    engine: Engine, docker: Docker, name: str, port: int, form: str, events: list[object]
+) -> None:
+    with receiving(Receiver(listener(engine.network, port), splunk)) as sink:
+        script = """echo '{"a": 1}'; sleep 0.1; echo b"""
+        words = (*collector(port, format=form), "--log-opt", "tag=t", "busybox", "sh", "-c", script)
+        docker.ok("run", "-d", "--name", name, *words)
+        until(lambda: len(sink.seen) == 2, "both events arrive", timeout=30)
+    assert [event["event"] for event, _ in sink.seen] == events
+
+
+def test_splunk_by_tls(engine: Engine, docker: Docker, name: str, port: int, authority: Authority) -> None:
+    with receiving(Receiver(listener(engine.network, port), encrypted(authority, splunk, strict=False))) as sink:
+        words = collector(port, "https", capath=str(authority.ca), caname="localhost")
+        docker.ok("run", "-d", "--name", name, *words, "busybox", "echo", "safe")
+        until(lambda: len(sink.seen) == 1, "the event arrives", timeout=30)
+        said = docker.fails("run", *collector(port, "https"), "busybox", "true", code=125 if not REFERENCE else None)
+    assert "failed to initialize logging driver: " in said and "certificate" in said
+
+
+def test_splunk_that_is_not_there_fails_the_start(docker: Docker, port: int) -> None:
+    said = docker.fails("run", *collector(port), "busybox", "true")
+    assert f"127.0.0.1:{port}: connect: connection refused" in said
+    said = docker.fails("run", "--log-driver", "splunk", "busybox", "true")
+    assert "failed to initialize logging driver: splunk: splunk-url is expected" in said
+    docker.ok("run", *collector(port, verify_connection="false"), "busybox", "true")
+
+
+@pytest.mark.ours
+def test_splunk_is_asked_again(engine: Engine, docker: Docker, name: str, port: int) -> None:
+    """What is written while it is slow goes in few requests; a refusal is told and dropped."""
+    with receiving(Receiver(listener(engine.network, port), splunk)) as sink:
+        script = "echo first; read -r _; seq 1 2000"
+        child = docker.start("run", "-i", "--name", name, *collector(port), "busybox", "sh", "-c", script)
+        until(lambda: len(sink.seen) == 1, "the first event arrives", timeout=30)
+        child.communicate(b"go\n", timeout=60)
+        until(lambda: len(sink.seen) == 2001, "all events arrive", timeout=30)
+        docker.ok("run", "-d", *collector(port, token="wrong"), "busybox", "sh", "-c", "echo lost; sleep 60")
+        told(engine, 'splunk: failed to send event - 403 Forbidden - {"text":"Invalid token","code":4}')
+    assert [event["event"]["line"] for event, _ in sink.seen[1:]] == [str(number) for number in range(1, 2001)]
 
 
 # sinks that do not take what they are given

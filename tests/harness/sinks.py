@@ -15,6 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,42 @@ def counted_syslog(receiver: Receiver, sock: socket.socket) -> None:
                 message, newline, data = data.partition(b"\n")
                 message += newline
             receiver.seen.append(message.decode())
+
+
+def splunk(receiver: Receiver, sock: socket.socket) -> None:
+    """The HTTP event collector: events one after the other in a body, each with the headers that it came with."""
+
+    class Collector(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_OPTIONS(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.taking.wait()
+            assert self.path.startswith("/services/collector/event/1.0")
+            if self.headers["Authorization"] != "Splunk secret":
+                self._answer(b'{"text":"Invalid token","code":4}', 403)
+                return
+            text = (gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body).decode()
+            position = 0
+            while position < len(text):
+                event, position = json.JSONDecoder().raw_decode(text, position)
+                assert event["host"] == os.uname().nodename and re.fullmatch(r"\d+\.\d{6}", event["time"])
+                receiver.seen.append((event, dict(self.headers)))
+            self._answer(b'{"text":"Success","code":0}')
+
+        def _answer(self, body: bytes, status: int = 200) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    Collector(sock, ("", 0), None)  # type: ignore[arg-type]  # it asks nothing of a server
 
 
 def gelf_stream(receiver: Receiver, sock: socket.socket) -> None:

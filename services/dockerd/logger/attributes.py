@@ -34,8 +34,11 @@ def tag(container: Container) -> str:
 
 
 def apart(container: Container) -> str:
-    """The tag, for drivers that have a place for it apart from the fields."""
-    return tag(container) if container.host.LogConfig.Type in ("syslog", "fluentd") else ""
+    """The tag, for drivers that have a place for it apart from the fields; Splunk's may be left out."""
+    driver, options = container.host.LogConfig.Type, container.host.LogConfig.Config or {}
+    if driver not in ("syslog", "fluentd", "splunk") or (driver == "splunk" and options.get("tag") == ""):
+        return ""
+    return tag(container)
 
 
 def chosen(container: Container) -> Fields:
@@ -108,4 +111,5 @@ def _fluentd(container: Container, fields: Fields) -> Fields:
 
 _SELECT: Final[dict[str, Callable[[Container, Fields], Fields]]] = {
     "json-file": _file, "local": _file, "journald": _journald, "gelf": _gelf, "fluentd": _fluentd,
+    "splunk": lambda container, fields: fields,
 }

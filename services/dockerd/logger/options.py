@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from protos.errdefs import InvalidArgument, Unimplemented
 from services.dockerd.logger import values
 
-DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "syslog")
+DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "splunk", "syslog")
 """But for `none`, which Docker does not list either."""
 READABLE: Final = frozenset({"json-file", "local", "journald"})
 
@@ -21,7 +21,7 @@ _ATTRIBUTES: Final = frozenset({"labels", "labels-regex", "env", "env-regex", "t
 _FILES: Final = frozenset({"max-file", "max-size", "compress"})
 _CACHE: Final = frozenset({"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"})
 _ANY: Final = frozenset({"mode", "max-buffer-size"}) | _CACHE
-_LATER: Final = frozenset({"awslogs", "splunk", "etwlogs", "gcplogs"})
+_LATER: Final = frozenset({"awslogs", "etwlogs", "gcplogs"})
 _FACILITIES: Final = frozenset({
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
 }) | {f"local{number}" for number in range(8)}
@@ -212,6 +212,13 @@ def _fluentd_address(text: str) -> None:
         raise InvalidArgument(f"invalid fluentd-address ({text}): {problem}")
 
 
+def _splunk(options: Options) -> None:
+    """Names alone, as in Docker: values are the sink's, which says so when a container starts."""
+    own = {"url", "token", "source", "sourcetype", "index", "capath", "caname", "insecureskipverify", "format",
+           "verify-connection", "gzip", "gzip-level", "index-acknowledgment"}
+    _known("splunk", options, _ATTRIBUTES | {f"splunk-{name}" for name in own}, _UNKNOWN)
+
+
 def _url(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
@@ -223,6 +230,6 @@ def _url(text: str) -> SplitResult:
 
 _CHECKS: Final[dict[str, Callable[[Options], None]]] = {
     "json-file": _json_file, "local": _local, "journald": _journald, "syslog": _syslog, "gelf": _gelf,
-    "fluentd": _fluentd,
+    "fluentd": _fluentd, "splunk": _splunk,
 }
 _FILED: Final[dict[str, Callable[[Options], None]]] = {"json-file": _json_files, "local": _local_files}

@@ -8,9 +8,10 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
-from services.shim.linux import set_parent_death_signal
+from services.shim.linux import SO_PEEK_OFF, set_parent_death_signal
 from services.shim.logger import packet
 from services.shim.logger.packet import Entry
 from services.shim.title import set_title
@@ -32,8 +33,13 @@ class Target(Protocol):
     reason: str
 
 
-def serve(channel: socket.socket, make: Callable[[], Target], name: str, container: str, connect: bool) -> None:
-    """Until the shim has nothing more. `connect`: say first whether the sink is there."""
+def serve(
+    channel: socket.socket, make: Callable[[], Target], name: str, container: str, connect: bool, most: int = 1
+) -> None:
+    """Until the shim has nothing more. `connect`: say first whether the sink is there.
+
+    Packets that wait are taken together until they have `most` records.
+    """
     set_title(PROGRAM, name, container)
     gc.freeze()  # the shim's objects are left alone: their descriptors are ours by number only
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -45,15 +51,31 @@ def serve(channel: socket.socket, make: Callable[[], Target], name: str, contain
     channel.send(packet.READY)
     failing = False
     room = memoryview(bytearray(packet.LIMIT))
-    while length := channel.recv_into(room, 0, socket.MSG_PEEK):
-        entries = list(packet.unpack(bytes(room[:length])))
-        lost = _fed(target, entries)
-        channel.recv_into(room)
+    while packets := _peeked(channel, room, most):
+        lost = _fed(target, [entry for each in packets for entry in each])
+        for _ in packets:
+            channel.recv_into(room)
         if lost:
             channel.send(packet.LOST + f"{lost} {target.reason}".encode()[:2000])
         elif failing:
             channel.send(packet.READY)
         failing = bool(lost)
+
+
+def _peeked(channel: socket.socket, room: memoryview, most: int) -> list[list[Entry]]:
+    """The packets that wait, at least one; [] at the end. They stay in the socket."""
+    packets: list[list[Entry]] = []
+    found, flags = 0, socket.MSG_PEEK
+    if most > 1:
+        channel.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 0)
+    with suppress(BlockingIOError):
+        while found < most and (length := channel.recv_into(room, 0, flags)):
+            packets.append(list(packet.unpack(bytes(room[:length]))))
+            found += len(packets[-1])
+            flags |= socket.MSG_DONTWAIT
+    if most > 1:
+        channel.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, -1)
+    return packets
 
 
 def _reached(channel: socket.socket, make: Callable[[], Target], connect: bool) -> Target | None:

@@ -28,7 +28,7 @@ def open_sink(loop: Loop, reaper: Reaper, config: streams_pb2.Config) -> Sink | 
     make = load(config, os.getpid())
 
     def body(channel: socket.socket, first: bool) -> None:
-        serve(channel, make, name, config.container_id, connect=first)
+        serve(channel, make, name, config.container_id, connect=first, most=_TOGETHER.get(name, 1))
 
     return Sink(loop, reaper, name, limit(config), body)
 
@@ -76,6 +76,16 @@ def _fluentd(config: streams_pb2.Config, pid: int) -> Maker:
     return lambda: Fluentd(config.log_options, config.log_tag, config.log_attributes)
 
 
+def _splunk(config: streams_pb2.Config, pid: int) -> Maker:
+    from services.shim.logger.sinks.splunk import Splunk
+
+    if config.log_options.get("splunk-url", "").startswith("https:"):
+        from services.shim.logger.sinks import secure  # noqa: F401
+    return lambda: Splunk(config.log_options, config.log_tag, socket.gethostname(), config.log_attributes)
+
+
 _LOADERS: Final[dict[str, Callable[[streams_pb2.Config, int], Maker]]] = {
-    "syslog": _syslog, "journald": _journald, "gelf": _gelf, "fluentd": _fluentd,
+    "syslog": _syslog, "journald": _journald, "gelf": _gelf, "fluentd": _fluentd, "splunk": _splunk,
 }
+_TOGETHER: Final = {"splunk": 1000}
+"""Lines that are taken together where each call of a sink's waits for an answer."""

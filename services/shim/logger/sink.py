@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from protos.errdefs import Unknown
+from services.shim.linux import SO_PEEK_OFF
 from services.shim.logger import packet
 from services.shim.logger.lines import Block, Lines
 from services.shim.logger.pieces import Pieces
@@ -95,6 +96,8 @@ class Sink:
         return child
 
     def _died(self) -> None:
+        with suppress(OSError):  # it may have been killed while peeks began elsewhere
+            self._far.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, -1)
         if not self._ready.done:
             self._ready.fail(Unknown("failed to initialize logging driver: the log's process ended early"))
             return

@@ -66,7 +66,7 @@ class Endpoint:
             self._socket = self._connected()
             self._socket.settimeout(self.write_seconds)
         except OSError as error:
-            raise OSError(_dial_text(self._address, error)) from error
+            raise OSError(dial_text(self._address, error)) from error
 
     def _connected(self) -> socket.socket:
         address = self._address
@@ -200,7 +200,8 @@ def _connect(family: int, kind: int, place: object, seconds: float) -> socket.so
         raise
 
 
-def _dial_text(address: Address, error: OSError) -> str:
+def dial_text(address: Address, error: OSError) -> str:
+    """Why it cannot be reached, as Go's `net` says it."""
     if isinstance(error, socket.gaierror):
         return f"dial {address.network}: lookup {address.host}: no such host"
     if error.errno is None and not isinstance(error, TimeoutError):

@@ -22,6 +22,7 @@ def test_known_options_pass() -> None:
     check("fluentd", fluentd_address="h", fluentd_async="true", fluentd_buffer_limit="8192", fluentd_retry_wait="1.5s")
     check("fluentd", fluentd_address="tls://h:1", fluentd_max_retries="3", fluentd_request_ack="false")
     check("fluentd", fluentd_async_reconnect_interval="250ms", cache_disabled="true", cache_max_size="1m")
+    check("splunk", splunk_url="http://h:1", splunk_token="x", splunk_format="raw", tag="", splunk_gzip="true")
     check("none", anything="goes")
 
 
@@ -42,6 +43,7 @@ def test_known_options_pass() -> None:
         ("syslog", {"syslog_facility": "24"}, "invalid syslog facility"),
         ("syslog", {"syslog_format": "rfc1"}, "Invalid syslog format"),
         ("syslog", {"syslog_colour": "x"}, "unknown log opt 'syslog-colour' for syslog log driver"),
+        ("splunk", {"splunk_colour": "x"}, "unknown log opt 'splunk-colour' for splunk log driver"),
         ("gelf", {}, "gelf-address is a required parameter"),
         ("gelf", {"gelf_address": "h:1"}, "gelf-address should be in form proto://address, got h:1"),
         ("gelf", {"gelf_address": "http://h:1"}, "gelf: endpoint needs to be TCP or UDP"),
@@ -99,8 +101,8 @@ def test_files_that_can_be_pass() -> None:
 
 
 def test_a_driver_that_is_not_there_is_said() -> None:
-    with pytest.raises(errdefs.Unimplemented, match="splunk is not implemented"):
-        check("splunk")
+    with pytest.raises(errdefs.Unimplemented, match="awslogs is not implemented"):
+        check("awslogs")
 
 
 def test_daemons_options_are_for_its_driver() -> None:

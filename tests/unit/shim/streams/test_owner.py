@@ -540,8 +540,8 @@ def test_path_too_long_is_refused(loop: Loop, tmp_path: Path) -> None:
 
 
 def test_unknown_driver_is_named(loop: Loop, tmp_path: Path) -> None:
-    with pytest.raises(Unimplemented, match="splunk"):
-        open_one(loop, config(tmp_path, log_driver="splunk"))
+    with pytest.raises(Unimplemented, match="awslogs"):
+        open_one(loop, config(tmp_path, log_driver="awslogs"))
 
 
 def test_log_that_cannot_be_opened_is_named(loop: Loop, tmp_path: Path) -> None:
