@@ -206,8 +206,10 @@ async def _settle(app: Late) -> None:
 
 
 async def _end_network(engine: Engine, network: Controller) -> None:
-    """Containers that go on running keep their network: with live restore, and when a start has failed."""
-    await network.stop(keep=engine.config.live_restore or not engine.closing)
+    """Containers that go on running keep their network: with live restore, when a start has failed, and where they
+    could not be stopped."""
+    running = [each.id for each in engine.containers if each.state.running]
+    await network.stop(keep=engine.config.live_restore or not engine.closing, running=running)
 
 
 async def _end_background(engine: Engine) -> None:

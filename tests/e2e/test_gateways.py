@@ -166,11 +166,14 @@ def test_names_and_settings_of_interfaces(docker: Docker, name: str) -> None:
     docker.ok("network", "create", f"{name}-two")
     ends = f"name={name}", ",".join((
         f"name={name}-two", "driver-opt=com.docker.network.endpoint.ifname=up0",
-        "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.forwarding=0"))
+        "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.forwarding=1"))
     out = docker.ok(
         "run", "--rm", "--network", ends[0], "--network", ends[1], "busybox", "sh", "-c",
         "cat /sys/class/net/lan0/mtu; ls /sys/class/net; cat /proc/sys/net/ipv4/conf/up0/forwarding")
-    assert out.split() == ["1400", "lan0", "lo", "up0", "0"]
+    assert out.split() == ["1400", "lan0", "lo", "up0", "1"]
+    own = ("--sysctl", "net.ipv4.conf.eth0.forwarding=1")
+    read = ("busybox", "cat", "/proc/sys/net/ipv4/conf/eth0/forwarding")
+    assert [docker.ok("run", "--rm", *flags, *read) for flags in ((), own)] == ["0", "1"]
     text = docker.fails("run", "--rm", "--network", ends[1].replace("IFNAME", "eth0"), "busybox", "true", code=125)
     assert "unrecognised network interface sysctl" in text
 

@@ -25,6 +25,7 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
 from services.dockerd.logger import options
 from services.dockerd.metrics import meter
+from services.dockerd.network.drivers import interface
 from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
 from services.dockerd.volumes import mounts
@@ -134,7 +135,14 @@ def _endpoints(host: HostConfig, networks: dict[str, EndpointSettings | None]) -
     """By network, that of NetworkMode included; `default` is the name that old clients have for it."""
     given = {host.NetworkMode if name == "default" else name: settings or EndpointSettings()
              for name, settings in networks.items()}
-    return given if host.NetworkMode.startswith("container:") else {host.NetworkMode: EndpointSettings(), **given}
+    for settings in given.values():
+        interface.check(settings.DriverOpts)
+    if host.NetworkMode.startswith("container:"):
+        return given
+    found = {host.NetworkMode: EndpointSettings(), **given}
+    own = found[host.NetworkMode]
+    host.Sysctls, own.DriverOpts = interface.claim(host.Sysctls, own.DriverOpts)
+    return found
 
 
 def _new_id() -> str:

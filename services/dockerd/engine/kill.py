@@ -14,13 +14,20 @@ KILL = 9
 
 async def kill(engine: Engine, reference: str, signal: str = "") -> None:
     """Send a signal by name or number, SIGKILL for none."""
+    try:
+        await _kill(engine, reference, signal)
+    except errdefs.EngineError as error:
+        raise type(error)(f"cannot kill container: {reference}: {error}") from error
+
+
+async def _kill(engine: Engine, reference: str, signal: str) -> None:
     container = engine.containers.get(reference)
     number = signals.parse(signal) if signal else KILL
     if container.starting:
         async with container.lock:
             pass  # its process may run, and have spoken, before the start has come back
     if not container.state.active:
-        raise errdefs.Conflict(f"cannot kill container: {reference}: container {container.id} is not running")
+        raise errdefs.Conflict(f"container {container.id} is not running")
     if container.state.status is Status.RESTARTING and number in (KILL, signals.parse(container.stop_signal)):
         container.manually_stopped = True
         retry.cancel(engine, container)

@@ -143,8 +143,9 @@ async def record(engine: Engine, container: Container, spec: bytes, runtime: str
     update.update_mask.paths.append("spec")
     create = containers_pb2.CreateContainerRequest(container=described)
     try:
-        await (call(containers.Update, update) if container.spec else call(containers.Create, create))
-    except errdefs.AlreadyExists:  # made in an earlier life of dockerd
+        made = container.spec or not container.pristine  # perhaps in an earlier life of dockerd
+        await (call(containers.Update, update) if made else call(containers.Create, create))
+    except errdefs.AlreadyExists:  # the answer to an earlier call was lost
         await call(containers.Update, update)
     except errdefs.NotFound:
         await call(containers.Create, create)

@@ -69,9 +69,10 @@ class Controller:
         """Make the default bridge, forwarding and chains; adopt the sandboxes of `live`, release all others."""
         await life.start(self, live)
 
-    async def stop(self, *, keep: bool = False) -> None:
-        """End. Everything of ours goes from the host, unless `keep` (live restore) leaves it for the next dockerd."""
-        await life.stop(self, keep=keep)
+    async def stop(self, *, keep: bool = False, running: Collection[str] = ()) -> None:
+        """End. Everything of ours goes from the host, unless `keep` (live restore) leaves it for the next dockerd, or
+        containers, by their ids, are still `running`."""
+        await life.stop(self, keep=keep, running=running)
         self._threads.close()
 
     # a container's start and end

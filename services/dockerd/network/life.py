@@ -46,12 +46,14 @@ async def start(controller: "Controller", live: Collection[Request]) -> None:
         controller.spawn(_warm_up(controller))
 
 
-async def stop(controller: "Controller", *, keep: bool) -> None:
+async def stop(controller: "Controller", *, keep: bool, running: Collection[str]) -> None:
     if not keep:
-        await asyncio.gather(*(controller.release(each) for each in list(controller.sandboxes)))
+        await asyncio.gather(*(controller.release(each) for each in list(controller.sandboxes) if each not in running))
     await controller.settle()
     await controller.publisher.proxies.close()
-    if keep:
+    if not keep and controller.sandboxes:
+        log.warning("networks stay as they are, for containers run on count=%d", len(controller.sandboxes))
+    if keep or controller.sandboxes:
         return
     restored = [version for version, forwarding in controller.forwarding.items() if forwarding.restore()]
     await controller.firewall.clear(

@@ -11,14 +11,11 @@ from services.dockerd.oci.facts import Facts, facts, missing, online_cpus
 from services.dockerd.schema.container import HostConfig, Resources
 
 _MIN_MEMORY: Final = 6 << 20
-_MIN_SHARES, _MAX_SHARES = 2, 262144
 _UNSUPPORTED: Final = "or the cgroup is not mounted."
 
 
 def adapt(host: HostConfig, *, shm_size: int, cgroupns_mode: str, ipc_mode: str = "private") -> None:
     """Fill in the defaults that inspect shows afterwards (before `verify`)."""
-    if host.CpuShares > 0:
-        host.CpuShares = min(max(host.CpuShares, _MIN_SHARES), _MAX_SHARES)
     if host.Memory > 0 and host.MemorySwap == 0:
         host.MemorySwap = host.Memory * 2
     host.ShmSize = host.ShmSize or shm_size

@@ -101,6 +101,19 @@ def test_nothing_stays_of_a_container(place: Place) -> None:
     place.run(scenario)
 
 
+def test_what_could_not_be_stopped_keeps_its_network(place: Place) -> None:
+    async def scenario(controller: Controller) -> None:
+        one, two = place.request(1, PortBindings=WEB), place.request(2)
+        server = echo(await begin(controller, one))
+        other = await begin(controller, two)
+        await controller.stop(running=[one.container_id])
+        assert await asyncio.to_thread(asked, "127.0.0.1", 8080) == "172.17.0.1"
+        assert not Path(other.netns_path).exists()
+        stop(server)
+
+    place.run(scenario)
+
+
 def test_nothing_stays_of_the_whole(place: Place) -> None:
     async def scenario(controller: Controller) -> None:
         await begin(controller, place.request(1, PortBindings=WEB))

@@ -181,6 +181,16 @@ def test_proxies_outlive_the_zygote(server: socket.socket, tmp_path: Path) -> No
         end(pid)
 
 
+def test_a_zygote_needs_no_loopback() -> None:
+    channel, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen(["unshare", "--net", *PROXY, "zygote"], stdin=there.fileno(), stderr=subprocess.PIPE)
+    there.close()
+    until(lambda: "zygote" in words(process.pid), "it has its name")
+    channel.close()
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, b"")
+
+
 def test_many_listeners_come_in_parts(zygote: Zygote, server: socket.socket, tmp_path: Path) -> None:
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(10)]
     ports = [listener.getsockname()[1] for listener in listeners]

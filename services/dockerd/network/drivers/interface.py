@@ -29,6 +29,27 @@ def check(asked: Options) -> None:
         _split(setting)
 
 
+def claim(sysctls: Options, asked: Options) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+    """Kernel parameters of `eth0` are set once it is there, later than the rest: as options of the first network."""
+    mine = {key: value for key, value in (sysctls or {}).items() if _interface_of(key)}
+    if other := next((key for key in mine if _interface_of(key) != f"{DEFAULT}0"), ""):
+        raise InvalidArgument(
+            f"unable to determine network endpoint for sysctl {other}, use driver option '{SYSCTLS}' to set "
+            "per-interface sysctls")
+    rest = {key: value for key, value in (sysctls or {}).items() if key not in mine} if sysctls is not None else None
+    if not mine:
+        return rest, dict(asked) if asked is not None else None
+    settings = [f"{key.replace(f'.{DEFAULT}0.', '.IFNAME.', 1)}={value}" for key, value in mine.items()]
+    before = [each for each in ((asked or {}).get(SYSCTLS, ""),) if each]
+    return rest, {**(asked or {}), SYSCTLS: ",".join([*before, *settings])}
+
+
+def _interface_of(key: str) -> str:
+    """The interface that a kernel parameter is about, where it is one of a container's."""
+    words = key.split(".", 4)
+    return words[3] if len(words) == 5 and words[0] == "net" and words[3].startswith(DEFAULT) else ""
+
+
 def name(asked: Options, prefix: str, taken: Collection[str]) -> str:
     """The name of a container's next interface."""
     if wanted := (asked or {}).get(NAME):

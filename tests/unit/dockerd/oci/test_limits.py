@@ -105,7 +105,7 @@ def test_update_may_raise_swap_alone() -> None:
 def test_defaults_are_filled_in() -> None:
     host = HostConfig(Memory=8 << 20, CpuShares=1)
     limits.adapt(host, shm_size=64 << 20, cgroupns_mode="")
-    assert (host.MemorySwap, host.ShmSize, host.IpcMode, host.CpuShares) == (16 << 20, 64 << 20, "private", 2)
+    assert (host.MemorySwap, host.ShmSize, host.IpcMode, host.CpuShares) == (16 << 20, 64 << 20, "private", 1)
     assert host.CgroupnsMode == ("private" if facts().cgroup_version == 2 else "host") and host.OomKillDisable is False
 
 

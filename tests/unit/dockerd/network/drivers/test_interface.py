@@ -30,3 +30,14 @@ def test_settings_of_other_things_are_refused(bad: str) -> None:
 def test_names_that_linux_does_not_take(bad: str) -> None:
     with pytest.raises(EngineError, match="invalid interface name"):
         interface.check({interface.NAME: bad})
+
+
+def test_kernel_parameters_of_the_first_interface_are_its_own() -> None:
+    given = {"net.ipv4.conf.eth0.forwarding": "0", "net.ipv4.ip_forward": "1"}
+    rest, asked = interface.claim(given, {"a": "b", interface.SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1"})
+    assert rest == {"net.ipv4.ip_forward": "1"}
+    both = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0"
+    assert asked == {"a": "b", interface.SYSCTLS: both}
+    assert interface.claim(None, None) == (None, None)
+    with pytest.raises(EngineError, match=r"endpoint for sysctl net\.ipv4\.conf\.eth1\.forwarding"):
+        interface.claim({"net.ipv4.conf.eth1.forwarding": "0"}, None)
