@@ -103,8 +103,8 @@ def proxies(rounds: int) -> list[Row]:
 def archives(rounds: int) -> list[Row]:
     """Images of two kinds through both engines, from archives and registries."""
     with Engine(reference=False) as ours, Engine(reference=True) as theirs:
-        return [Row(what, mine, other, "s", target, False)
-                for what, mine, other, target in images.measure(ours, theirs, rounds)]
+        return [Row(what, mine, other, unit, target, False)
+                for what, mine, other, unit, target in images.measure(ours, theirs, rounds)]
 
 
 def compare(metric: Metric, ours: Engine, theirs: Engine, rounds: int) -> Row:

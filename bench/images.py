@@ -1,21 +1,24 @@
-"""Images beside docker.io: load, push, pull, save, commit and rmi of one with many files and of one with a large one.
+"""Images beside docker.io: load, push, pull, save, commit and rmi of one with many files and of one with a large one;
+and the most memory that all processes of an engine have of their own while they load one.
 
 Each engine has a docker-registry of its own, empty at the beginning of every round.
 """
 
 import hashlib
 import io
+import os
 import shutil
 import statistics
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from tests.harness import images
+from tests.harness import images, leftovers
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
 
@@ -25,6 +28,8 @@ TIMEOUT = 600.0
 STEPS = ("load", "push", "rmi", "pull", "save", "commit")
 TARGETS = {"load": 0.4, "pull": 0.4, "save": 0.5, "push": 0.5, "commit": 1.0, "rmi": 1.0}
 PORTS = count(5300)
+LOOK = 0.1
+"""Seconds from one look at an engine's memory to the next."""
 
 
 def text(seed: int, size: int) -> bytes:
@@ -100,15 +105,44 @@ def steps(engine: Engine, archive: Path, name: str) -> dict[str, float]:
     return found
 
 
-def measure(ours: Engine, theirs: Engine, rounds: int) -> Iterator[tuple[str, float, float, float]]:
-    """What, our median, theirs, and the ratio to reach."""
+def own(pid: int) -> int:
+    """Bytes that a process shares with no file; 0 once it has ended."""
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak(engine: Engine, archive: Path, name: str) -> float:
+    """The most that all processes of the engine had at once while it loaded an image."""
+    found, ended = [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK):
+            found.append(sum(own(pid) for pid in leftovers.processes(engine.network.inode())))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        engine.docker.ok("load", "-q", "-i", str(archive), timeout=TIMEOUT)
+    finally:
+        ended.set()
+        thread.join()
+    engine.docker.ok("rmi", f"bench:{name}", timeout=TIMEOUT)
+    return max(found)
+
+
+def measure(ours: Engine, theirs: Engine, rounds: int) -> Iterator[tuple[str, float, float, str, float]]:
+    """What, our median, theirs, their unit, and the ratio to reach."""
     with archives() as found:
         for name, archive in found.items():
+            what = {"many": "400 MB, 40,000 files, 8 layers", "large": "one file of 1 GB"}[name]
             both: list[list[dict[str, float]]] = [[], []]
             for _ in range(rounds):
                 for engine, kept in zip((ours, theirs), both, strict=True):
                     kept.append(steps(engine, archive, name))
             for step in STEPS:
                 one, two = (statistics.median(each[step] for each in kept) for kept in both)
-                what = {"many": "400 MB, 40,000 files, 8 layers", "large": "one file of 1 GB"}[name]
-                yield f"{step}, {what}", one, two, TARGETS[step]
+                yield f"{step}, {what}", one, two, "s", TARGETS[step]
+            yield f"peak memory of load, {what}", peak(ours, archive, name), peak(theirs, archive, name), "B", 1.0

@@ -1,5 +1,7 @@
 """dockerd on Debian's containerd 1.6 with its own shim: the second seam, the other way round."""
 
+import hashlib
+import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import images
 from tests.harness.cli import Docker
 from tests.harness.engine import Engine
 from tests.harness.sinks import Receiver, fluentd, receiving, unix_listener
@@ -85,6 +88,22 @@ def test_a_killed_dockerd_adopts_what_runs(foreign: Engine, sleeper: tuple[Docke
     foreign.start("--containerd", str(foreign.root / "c.sock"))
     assert docker.inspect(name, "{{.State.Running}}") == "true"
     assert docker.ok("exec", name, "echo", "still") == "still"
+
+
+def test_images_come_in_and_out(foreign: Engine) -> None:
+    """In messages, and each layer upon its parent: this containerd knows of neither files nor layers side by side."""
+    docker, saved = foreign.docker, foreign.root / "saved.tar"
+    large = random.Random(1).randbytes(9 << 20)
+    layers = [images.pack({"d/large": large, "d/gone": b"1"}), images.pack({"d/.wh.gone": b"", "d/new": b"2"})]
+    docker.ok("load", "-q", stdin=images.docker_archive("foreign:1", {"Cmd": ["sh"]}, *layers), timeout=120)
+    identity = docker.inspect("foreign:1", "{{.Id}}")
+    said = docker.ok("run", "--rm", "foreign:1", "sh", "-c", "ls /d; md5sum < /d/large")
+    assert said.split() == ["large", "new", hashlib.md5(large).hexdigest(), "-"]
+    docker.ok("save", "-o", str(saved), "foreign:1", timeout=120)
+    docker.ok("rmi", "foreign:1")
+    docker.ok("load", "-q", "-i", str(saved), timeout=120)
+    assert docker.inspect("foreign:1", "{{.Id}}") == identity
+    docker.ok("rmi", "foreign:1")
 
 
 def test_logs_are_kept(foreign: Engine) -> None:

@@ -69,7 +69,7 @@ class Differ:
         self._scratch = scratch
         """Where trees are mounted that cannot be used in place."""
         self._owners = owners
-        self._workers = Workers()
+        self._workers = Workers(scratch.parent)
         self.close = self._workers.close
 
     async def apply(self, namespace: str, layer: Descriptor, mounts: Sequence[Mount], *, sync: bool) -> Descriptor:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from protos import errdefs
+from protos import errdefs, stacks
 from protos.idmap import Mapping, Owners
 from services.containerd import linux
 from services.containerd.diff.layer import Layer
@@ -66,11 +66,13 @@ class Task:
         return cls(fields["digest"], fields["size"], place, Owners(*maps) if maps else None, fields["sync"])
 
 
-def main() -> int:
+def main(stacks_log: str) -> int:
+    """`stacks_log` is where SIGUSR1 is answered."""
     parent = os.getppid()
     linux.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return 0
+    stacks.on_request(stacks_log)
     os.umask(0o022)
     linux.set_title(TITLE, [TITLE])
     channel = socket.socket(fileno=CHANNEL)
@@ -114,4 +116,4 @@ def _serve(task: Task, blob: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

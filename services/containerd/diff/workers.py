@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 from protos import errdefs
@@ -26,13 +27,13 @@ _PROGRAM: Final = (sys.executable, "-P", "-m", worker.__name__)
 class Worker:
     """One process, from its start to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, stacks_log: Path) -> None:
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
         environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
         try:
             self.process = subprocess.Popen(
-                _PROGRAM, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
+                [*_PROGRAM, stacks_log], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
             )
         except BaseException:
             self._channel.close()
@@ -73,8 +74,9 @@ class Worker:
 
 
 class Workers:
-    def __init__(self, patience: float = _IDLE) -> None:
+    def __init__(self, state: Path, patience: float = _IDLE) -> None:
         self.idle: list[Worker] = []
+        self._stacks_log = state / f"{worker.TITLE}.stacks.log"
         self._patience = patience
         self._turns = asyncio.Semaphore(len(os.sched_getaffinity(0)))
 
@@ -99,7 +101,7 @@ class Workers:
                 return chosen
             chosen.end()
         try:
-            return Worker()
+            return Worker(self._stacks_log)
         except OSError as error:
             raise errdefs.ResourceExhausted(f"no process can be started to unpack a layer: {error.strerror}") from error
 

@@ -30,6 +30,7 @@ class Blob:
     def __init__(self, directory: Path, data: bytes) -> None:
         (directory / "blob").write_bytes(data)
         self.file = os.open(directory / "blob", os.O_RDONLY)
+        self.state = directory
         self.place = directory / "snapshot" / "fs"
         self.place.mkdir(parents=True, exist_ok=True)
         self.task = Task(digest(data), len(data), Layer(self.place, form=Form.DEVICE), None, sync=True)
@@ -63,7 +64,7 @@ def test_task_survives_the_wire(tmp_path: Path, owners: Owners | None) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="whiteouts are devices")
 def test_layer_is_unpacked_by_a_process(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         assert await blob.unpack(workers) == DONE
         await workers.close()
 
@@ -75,7 +76,7 @@ def test_layer_is_unpacked_by_a_process(blob: Blob) -> None:
 
 def test_many_parents_fit_into_a_request(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         parents = tuple(blob.place.with_name("p" * 200 + str(number)) for number in range(2000))
         task = Task(blob.task.digest, blob.task.size, Layer(blob.place, parents), None, sync=False)
         assert await workers.unpack(task, blob.file) == DONE
@@ -90,7 +91,7 @@ def test_many_parents_fit_into_a_request(blob: Blob) -> None:
 ])
 def test_error_keeps_its_class(tmp_path: Path, data: bytes, kind: type[Exception], text: str) -> None:
     async def main() -> None:
-        workers, bad = Workers(), Blob(tmp_path, data)
+        workers, bad = Workers(tmp_path), Blob(tmp_path, data)
         with pytest.raises(kind, match=text):
             await bad.unpack(workers)
         assert len(workers.idle) == 1  # it goes on with the next
@@ -103,7 +104,7 @@ def test_error_keeps_its_class(tmp_path: Path, data: bytes, kind: type[Exception
 
 def test_death_fails_that_unpack_alone(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         await blob.unpack(workers)
         pid = workers.idle[0].process.pid
         os.kill(pid, signal.SIGSTOP)
@@ -118,9 +119,22 @@ def test_death_fails_that_unpack_alone(blob: Blob) -> None:
     asyncio.run(main())
 
 
+def test_signal_is_answered_with_stacks(blob: Blob) -> None:
+    async def main() -> None:
+        workers = Workers(blob.state)
+        await blob.unpack(workers)
+        os.kill(workers.idle[0].process.pid, signal.SIGUSR1)
+        log = blob.state / "docker-unpack.stacks.log"
+        await asyncio.to_thread(until, lambda: log.exists() and "_requests" in log.read_text(), "stacks are written")
+        assert await blob.unpack(workers) == DONE
+        await workers.close()
+
+    asyncio.run(main())
+
+
 def test_idle_process_that_died_is_not_missed(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         await blob.unpack(workers)
         process = workers.idle[0].process
         process.kill()
@@ -133,7 +147,7 @@ def test_idle_process_that_died_is_not_missed(blob: Blob) -> None:
 
 def test_cancelled_unpack_ends_its_process(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         await blob.unpack(workers)
         pid = workers.idle[0].process.pid
         os.kill(pid, signal.SIGSTOP)
@@ -150,7 +164,7 @@ def test_cancelled_unpack_ends_its_process(blob: Blob) -> None:
 
 def test_processes_are_as_many_as_cores(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers()
+        workers = Workers(blob.state)
         await asyncio.gather(*(blob.unpack(workers) for _ in range(3 * len(os.sched_getaffinity(0)))))
         assert 1 <= len(workers.idle) <= len(os.sched_getaffinity(0))
         await workers.close()
@@ -160,7 +174,7 @@ def test_processes_are_as_many_as_cores(blob: Blob) -> None:
 
 def test_idle_process_ends(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers(patience=0.01)
+        workers = Workers(blob.state, patience=0.01)
         await blob.unpack(workers)
         (idle,) = workers.idle
         await asyncio.to_thread(until, lambda: not workers.idle, "the process has retired")
@@ -175,7 +189,7 @@ def test_process_ends_with_its_parent(blob: Blob) -> None:
     daemon = os.fork()
     if daemon == 0:
         async def main() -> None:
-            workers = Workers()
+            workers = Workers(blob.state)
             await blob.unpack(workers)
             pid = workers.idle[0].process.pid
             os.kill(pid, signal.SIGSTOP)  # so that it does not see the end of its socket
