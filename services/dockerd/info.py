@@ -38,11 +38,11 @@ NETWORK_DRIVERS: Final = ("bridge", "host", "null")
 @meter.timed("host_info_functions", "system_info")
 async def info(engine: Engine, asked: Version) -> dict[str, Any]:
     """The reply of GET /info."""
-    config = engine.config
     containerd, runc, tini, rows, (devices, problems) = await asyncio.gather(
-        versions.containerd(engine.client), versions.runtime(config), versions.init(config),
-        drivers.status(engine.client, engine.images.snapshotter), asyncio.to_thread(cdi.discover, config.cdi),
+        versions.containerd(engine.client), versions.runtime(engine.config), versions.init(engine.config),
+        drivers.status(engine.client, engine.images.snapshotter), asyncio.to_thread(cdi.discover, engine.config.cdi),
     )
+    config = engine.config  # as of now: it may have been reloaded meanwhile
     document = {
         "ID": engine_id(config.data_root),
         **_counts(engine),
