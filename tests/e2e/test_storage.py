@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import images, loop, told
+from tests.harness import images, loop
 from tests.harness.engine import Engine
 from tests.harness.wait import until
 
@@ -182,22 +182,6 @@ class TestChoice:
         for flags, text in wanted.items():
             code, out = fresh.fails_to_start(*flags)
             assert code == 1 and text in out, out
-
-    @pytest.mark.skipif(bool(loop.missing("btrfs")), reason=loop.missing("btrfs"))
-    @pytest.mark.parametrize("by", told.BY)
-    def test_its_options_hold(self, fresh: Engine, by: str) -> None:
-        """On a file system where one has an effect that can be seen from outside."""
-        rows: list[told.Row] = [
-            (("-s", "btrfs"), "storage-driver", "btrfs"),
-            (("--storage-opt=btrfs.min_space=64m",), "storage-opts", ["btrfs.min_space=64m"]),
-        ]
-        with loop.mounted("btrfs", fresh.data):
-            fresh.start(*told.words(by, rows, fresh.root / "daemon.json"))
-            fresh.load()
-            run = ("run", "--rm", "--storage-opt", "size=63m", "busybox", "true")
-            assert "storage size cannot be less than 67.11MB" in fresh.docker.fails(*run)
-            fresh.docker.ok(*(word.replace("63m", "64m") for word in run))
-            fresh.stop()
 
     def test_what_was_used_is_used_again(self, fresh: Engine) -> None:
         fresh.start("-s", "vfs")
