@@ -77,8 +77,8 @@ def _userns(config: Config) -> Iterator[str]:
         return
     if config.containerd:
         yield (
-            f"ids of files for --userns-remap: the containerd at {config.containerd} unpacks images for the host's root, "
-            "and dockerd cannot tell it otherwise: start without --containerd, so that docker-containerd is told"
+            f"ids of files for --userns-remap: the containerd at {config.containerd} unpacks images for the host's "
+            "root, and dockerd cannot tell it otherwise: start without --containerd, so that docker-containerd is told"
         )
     limit = Path("/proc/sys/user/max_user_namespaces")
     if not Path("/proc/self/ns/user").exists() or (limit.exists() and limit.read_text().strip() == "0"):
