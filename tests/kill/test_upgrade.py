@@ -11,6 +11,8 @@ import pytest
 
 import services
 from tests.harness.engine import Engine
+from tests.harness.http import joined
+from tests.harness.sinks import Receiver, fluentd, listener, receiving
 from tests.harness.wait import until
 from tests.kill.crowd import AWAIT, Crowd, deaths, ended, release
 
@@ -107,6 +109,30 @@ def test_containers_live_through_an_upgrade(engine: Upgraded, tmp_path: Path) ->
             docker.ok("start", name)
         docker.ok("rm", "-f", *docker.ok("ps", "-aq").split())
         assert not any(not ended(pid) for pid in pids.values())
+    ends_clean(engine)
+
+
+def test_old_shims_load_nothing_of_a_removed_copy(engine: Upgraded, tmp_path: Path) -> None:
+    """Logs are compressed, attached to and fed to their sinks as ever."""
+    docker, limits = engine.docker, ["--log-opt", "max-size=20k", "--log-opt", "max-file=3"]
+    with receiving(Receiver(listener(engine.network, 24224), fluentd)) as receiver:
+        docker.ok("run", "-d", "-i", "--name", "turns", *limits, "--log-opt", "compress=true", "busybox", "sh")
+        docker.ok("run", "-d", "-i", "--name", "fed", "--log-driver", "fluentd", "busybox", "cat")
+        assert engine.stop() == 0
+        engine.copy = None
+        engine.start()
+        shutil.rmtree(tmp_path / "old")
+        docker.ok("exec", "turns", "sh", "-c", "seq 1 2000 >/proc/1/fd/1")
+        log = Path(docker.inspect("turns", "{{.LogPath}}"))
+        until(lambda: len(list(log.parent.glob("*.gz"))) == 2, "the files that are full are compressed")
+        with engine.api.upgrade("/containers/turns/attach", logs=1, stdout=1) as stream:
+            assert b"2000\n" in joined(stream.frames(), 1)
+        (feeder,) = engine.pids("docker-log")
+        engine.kill(feeder)
+        docker.ok("exec", "fed", "sh", "-c", "echo on >/proc/1/fd/1")
+        until(lambda: [record["log"] for _, _, record in receiver.seen] == ["on"], "another feeds the sink")
+        docker.ok("rm", "-f", "turns", "fed")
+    assert "No module named" not in engine.log.read_text()
     ends_clean(engine)
 
 
