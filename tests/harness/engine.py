@@ -30,8 +30,8 @@ REFERENCE = os.environ.get("ENGINE") == "reference"
 ROOTS = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
 START = 40.0 * PATIENCE
 STOP = 60.0 * PATIENCE
-GONE = 5.0
-"""Seconds that the last processes may take to end: what a killed zygote had rehearsed with ends by itself."""
+GONE = 2.0 * PATIENCE
+"""Seconds that the last processes may take: those of a zygote that was killed in its rehearsal end by themselves."""
 NEIGHBOUR, HOST = "198.18.0.2", "198.18.0.1"
 
 

@@ -2,7 +2,7 @@
 
 A file is replaced by a whole new one or not at all. A directory whose config.v2.json cannot be read is left as it is,
 named in the log, and its container is not loaded; one whose hostconfig.json is broken is listed, but does not start.
-Removing renames the directory out of the way first, so that what a crash interrupts is finished at the next start.
+A directory is filled, and emptied, under a name that the next start clears away: a crash leaves no half.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from services.dockerd.volumes.mountpoint import MountPoint
 
 log = logging.getLogger("store")
 
-_TRASH: Final = ".removed-"
+_ASIDE: Final = ".removed-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ class Store:
 
     def create(self, container: Container) -> None:
         """Write both files of a new container and wait until they are on the disk."""
-        container.directory.mkdir(mode=0o710, parents=True)
-        _replace(container.directory / "hostconfig.json", _host(container), durable=True)
-        _replace(container.directory / "config.v2.json", _config(container), durable=True)
+        draft = self._aside(container.id)
+        draft.mkdir(mode=0o710, parents=True)
+        _replace(draft / "hostconfig.json", _host(container), durable=True)
+        _replace(draft / "config.v2.json", _config(container), durable=True)
+        draft.rename(container.directory)
         _sync(self.root)
 
     def save(self, container: Container) -> None:
@@ -55,18 +57,21 @@ class Store:
 
     def discard(self, container: Container) -> Path:
         """Take the container off the books at once; `purge` deletes what is left."""
-        trash = self.root / (_TRASH + container.id)
+        trash = self._aside(container.id)
         with contextlib.suppress(FileNotFoundError):
             container.directory.rename(trash)
         return trash
 
     def purge(self, container_id: str) -> None:
-        """Delete what `discard` left."""
-        shutil.rmtree(self.root / (_TRASH + container_id), ignore_errors=True)
+        """Delete what `discard` left, or a `create` that failed."""
+        shutil.rmtree(self._aside(container_id), ignore_errors=True)
 
     def discarded(self) -> list[str]:
-        """Ids whose removal was begun."""
-        return [path.name.removeprefix(_TRASH) for path in self.root.glob(_TRASH + "*")]
+        """Ids whose removal was begun, or whose creation was not finished."""
+        return [path.name.removeprefix(_ASIDE) for path in self.root.glob(_ASIDE + "*")]
+
+    def _aside(self, container_id: str) -> Path:
+        return self.root / (_ASIDE + container_id)
 
     def load(self) -> Iterator[Container]:
         """All readable containers."""

@@ -127,3 +127,13 @@ def test_a_status_of_dockers_own_is_kept(store: Store) -> None:
     store.save(box)
     (read,) = store.load()
     assert read.state.status is Status.REMOVING
+
+
+def test_what_was_not_created_to_the_end_is_cleared_away(store: Store) -> None:
+    box = made.container(store.root)
+    (box.directory / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="not empty"):
+        store.create(box)
+    assert store.discarded() == [box.id]
+    store.purge(box.id)
+    assert store.discarded() == []
