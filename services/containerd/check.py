@@ -23,6 +23,8 @@ from services.containerd.content.store import BLOBS, INGESTS, TRASH
 from services.containerd.metadata import gc
 from services.containerd.metadata import labels as labelling
 from services.containerd.snapshots import directories
+from services.containerd.snapshots.devicemapper.audit import audit
+from services.containerd.snapshots.devicemapper.driver import DeviceMapper
 from services.containerd.snapshots.directories import disk_usage, file_bytes
 
 _AGAIN: Final = 0.5
@@ -183,6 +185,10 @@ def _snapshots(root: Path, rows: Rows, report: Report) -> Iterator[str]:
         for (owner, name), (key, kind) in known.items():
             if owner == driver and kind in (ACTIVE, COMMITTED) and name not in there:
                 yield f"snapshot {driver}/{name} ({key}): its directory is missing"
+        if driver == DeviceMapper.name:
+            keys = {int(name): key for (owner, name), (key, kind) in known.items() if owner == driver and kind}
+            report.snapshot_bytes[driver], problems = audit(place, keys)
+            yield from problems
     for key, parent in rows.read(
         "SELECT s.key, p.key FROM snapshots s JOIN snapshots p ON p.id = s.parent WHERE p.kind != ?", COMMITTED
     ):

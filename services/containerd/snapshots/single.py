@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from protos import errdefs
+from protos import snapshots as wire
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd.snapshots import backing, linked, stacking
 from services.containerd.snapshots.directories import added_usage, disk_usage
@@ -65,7 +66,10 @@ class Single(Numbered):
         half.rename(path / "root")
 
     def labels(self, number: int) -> dict[str, str]:
-        return {"containerd.io/snapshot/overlay.upperdir": str(self._directories.path(number) / "upper")}
+        tree = self._tree(number)
+        upper = tree.with_name("upper")
+        labels = {"containerd.io/snapshot/overlay.upperdir": str(upper)} if upper.exists() else {}
+        return {**labels, wire.ROOT: str(tree)} if tree.exists() else labels
 
     def usage(self, number: int, parents: list[int]) -> tuple[int, int]:
         path = self._directories.path(number)

@@ -66,7 +66,7 @@ async def prune_containers(request: Request) -> Response:
 async def inspect_container(request: Request, reference: str) -> Response:
     engine = engine_of(request)
     container = engine.containers.get(reference)
-    document = inspect.inspect(engine, container, version_of(request))
+    document = await inspect.complete(engine, container, version_of(request))
     if flag(request, "size"):
         document["SizeRw"], document["SizeRootFs"] = await inspect.sizes(engine, container)
     return json(document)

@@ -82,6 +82,8 @@ class Container:
     """Its files are still the image's."""
     rootfs: list[Any] = field(default_factory=list)
     """The mounts of its file system, once known."""
+    graph: dict[str, str] | None = None
+    """`GraphDriver.Data`, once known, where its storage driver has any."""
     pending: list[Any] = field(default_factory=list)
     """Clients (engine/attach.py) that attached before the start."""
     waiters: dict[str, list[asyncio.Future[Outcome]]] = field(default_factory=dict)

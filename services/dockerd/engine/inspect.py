@@ -18,6 +18,17 @@ Version = tuple[int, int]
 _OPTIONAL: Final = (
     "ArgsEscaped", "ExposedPorts", "Healthcheck", "MacAddress", "NetworkDisabled", "Shell", "StopSignal", "StopTimeout")
 """Keys of Config that are shown only when set."""
+_PATIENCE: Final = 1.0
+"""Seconds that a docker-containerd which is being restarted may hold up `inspect`."""
+
+
+async def complete(engine: Engine, container: Container, version: Version) -> dict[str, Any]:
+    """The reply of GET /containers/{id}/json, with what docker-containerd alone knows, which is asked once."""
+    if container.graph is None:
+        with contextlib.suppress(errdefs.EngineError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                container.graph = await tasks.graph(engine, container)
+    return inspect(engine, container, version)
 
 
 def inspect(engine: Engine, container: Container, version: Version) -> dict[str, Any]:
@@ -98,17 +109,7 @@ def _config(container: Container, version: Version) -> dict[str, Any]:
 
 
 def _graph(container: Container) -> dict[str, Any]:
-    """Directories of the file system, as far as they are known."""
-    data: dict[str, str] = {"ID": container.id}
-    names = {"upperdir": "UpperDir", "workdir": "WorkDir", "lowerdir": "LowerDir"}
-    for mount in container.rootfs:
-        if container.driver == "devmapper":
-            data = {"DeviceName": mount.source.rpartition("/")[2], "ID": container.id}
-        for option in mount.options:
-            key, _, value = option.partition("=")
-            if key in names:
-                data[names[key]] = value
-    return {"Data": data if len(data) > 1 else None, "Name": storage.driver(container.driver)}
+    return {"Data": container.graph, "Name": storage.driver(container.driver)}
 
 
 def _network(engine: Engine, container: Container, version: Version) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from protos.containerd.types.task.task_pb2 import Process, ProcessInfo
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.streams import Stdio
+from services.dockerd.graph import of_container, of_device
 
 SLOW: Final = 120.0
 """Seconds for calls in which a runtime works."""
@@ -120,6 +121,16 @@ async def mounts(engine: Engine, container: Container) -> list[Mount]:
     """What makes up the container's root file system."""
     request = snapshots_pb2.MountsRequest(snapshotter=container.driver, key=container.id)
     return list((await engine.client.call(engine.client.snapshots.Mounts, request)).mounts)
+
+
+async def graph(engine: Engine, container: Container) -> dict[str, str] | None:
+    """Where its storage driver has it. The mounts of a thin device are not asked for: that would activate it."""
+    if container.driver == "devmapper":
+        request = snapshots_pb2.StatSnapshotRequest(snapshotter=container.driver, key=container.id)
+        return of_device((await engine.client.call(engine.client.snapshots.Stat, request)).info.labels)
+    if not container.rootfs:
+        container.rootfs = await mounts(engine, container)
+    return of_container(container.id, container.driver, container.rootfs)
 
 
 async def usage(engine: Engine, container: Container) -> int:

@@ -1,9 +1,8 @@
 """`docker image inspect` and `docker history`."""
 
-import posixpath
 from typing import Any, Final
 
-from services.dockerd import storage
+from services.dockerd import graph, storage
 from services.dockerd.container import stamp
 from services.dockerd.images.image import Image
 from services.dockerd.images.list import created_seconds
@@ -52,14 +51,9 @@ def _config(image: Image) -> dict[str, Any]:
 
 
 async def _graph(images: Images, image: Image) -> dict[str, str] | None:
-    """Directories of the image's layers, where the snapshotter has such."""
-    found = [path for chain_id in image.chain_ids if (path := await images.layer_directory(chain_id))]
-    if not found or len(found) != len(image.chain_ids):
-        return None
-    lower = {"LowerDir": ":".join(reversed(found[:-1]))} if found[1:] else {}
-    work = posixpath.join(posixpath.dirname(found[-1]), "work")
-    return {**lower, "MergedDir": posixpath.join(posixpath.dirname(found[-1]), "merged"), "UpperDir": found[-1],
-            "WorkDir": work}
+    """Where the image's layers are, as far as they are unpacked."""
+    labels = [await images.layer_labels(chain_id) for chain_id in image.chain_ids]
+    return graph.of_layers(labels)
 
 
 async def history(images: Images, text: str) -> list[dict[str, Any]]:

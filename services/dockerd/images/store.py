@@ -181,12 +181,12 @@ class Images:
         request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=chain_id)
         return (await self.client.call(self.client.snapshots.Stat, request)).info
 
-    async def layer_directory(self, chain_id: str) -> str:
-        """Where a layer lies, by containerd's label for it; empty where the snapshotter does not say."""
+    async def layer_labels(self, chain_id: str) -> dict[str, str]:
+        """What the snapshotter says of a layer; empty where it is not unpacked."""
         try:
-            return (await self._snapshot(chain_id)).labels.get(_UPPER, "")
+            return dict((await self._snapshot(chain_id)).labels)
         except errdefs.NotFound:
-            return ""
+            return {}
 
     # changing
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from protos import errdefs
+from protos import snapshots as wire
 from protos.containerd.types.mount_pb2 import Mount
 from services.containerd.diff.mounted import mounted, unmount_leftovers
 from services.containerd.snapshots.devicemapper import filesystem, ioctl, mapper, records
@@ -72,7 +73,7 @@ class DeviceMapper(Numbered):
         if found:
             self._settings = self._remembered(found)
         given = self._settings.pool
-        self._pool = Pool(self._mapper, given or f"{self._prefix()}-pool", ours=not given)
+        self._pool = Pool(self._mapper, given or f"{records.prefix(self.root)}-pool", ours=not given)
         self._pool.open(self.root, self._settings)
         self._record = found or self._take()
         if self._record.uuid:
@@ -81,11 +82,6 @@ class DeviceMapper(Numbered):
             self._make_base()
         self._recover(known)
         self._grow_base()
-
-    def _prefix(self) -> str:
-        """Docker's: names of a data root's own."""
-        facts = self.root.stat()
-        return f"docker-{os.major(facts.st_dev)}:{os.minor(facts.st_dev)}-{facts.st_ino}"
 
     def _remembered(self, found: PoolRecord) -> Settings:
         """Where the pool lies need not be said again, as where another driver is the one in use now."""
@@ -290,6 +286,13 @@ class DeviceMapper(Numbered):
             with self._seen(parents[0]) as parent:
                 return changed_usage(path, parent, _look)
 
+    def labels(self, number: int) -> dict[str, str]:
+        device = records.read(self._directories.path(number))
+        if device is None:
+            return {}
+        name = self._device_name(number)
+        return {wire.DEVICE_ID: str(device.id), wire.DEVICE_NAME: name, wire.DEVICE_SIZE: str(device.size)}
+
     def status(self) -> list[tuple[str, str]]:
         trash = sum(1 for _ in (self.root / TRASH).iterdir())
         try:
@@ -306,7 +309,7 @@ class DeviceMapper(Numbered):
         return device
 
     def _device_name(self, number: int | str) -> str:
-        return f"{self._prefix()}-{number}"
+        return f"{records.prefix(self.root)}-{number}"
 
     def _mount(self, device: str, *words: str) -> Mount:
         kind = self._record.filesystem

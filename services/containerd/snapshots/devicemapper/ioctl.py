@@ -19,6 +19,10 @@ BUFFER_FULL: Final = 1 << 8
 NOFLUSH: Final = 1 << 11
 DEFERRED_REMOVE: Final = 1 << 17
 
+HANDS_OFF: Final = (0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40) << 16
+"""The number of an event for udev's rules alone (libdevmapper.h, DM_UDEV_*): no links, no probing, no other rules, now
+and at later events. A link that udev takes away late would be that of the next device of the name; a probe holds it."""
+
 _HEADER: Final = struct.Struct("=3I2IIiIIIQ128s129s7x")
 _TARGET: Final = struct.Struct("=QQiI16s")
 _MESSAGE: Final = struct.Struct("=Q")
@@ -51,14 +55,16 @@ def request_code(number: int) -> int:
     return 3 << 30 | _HEADER.size << 16 | 0xFD << 8 | number
 
 
-def encode(name: str, flags: int = 0, payload: bytes = b"", targets: int = 0, room: int = 0) -> bytearray:
+def encode(
+    name: str, flags: int = 0, payload: bytes = b"", targets: int = 0, room: int = 0, event: int = 0
+) -> bytearray:
     """The buffer of a call, with `room` bytes for what comes back."""
     raw = name.encode()
     if len(raw) > _NAME_BYTES:
         raise errdefs.InvalidArgument(f"name of a device-mapper device is longer than {_NAME_BYTES} bytes: {name}")
     size = _HEADER.size + max(len(payload), room)
     # The kernel takes a device's number in place of its name only where there is no name.
-    header = _HEADER.pack(*_INTERFACE, size, _HEADER.size, targets, 0, flags, 0, 0, 0, raw, b"")
+    header = _HEADER.pack(*_INTERFACE, size, _HEADER.size, targets, 0, flags, event, 0, 0, raw, b"")
     return bytearray((header + payload).ljust(size, b"\0"))
 
 

@@ -1,6 +1,6 @@
 """The kernel's device-mapper: devices by name, their tables, messages to them. Wrappers that raise OSError.
 
-Where no udev makes nodes below /dev/mapper, they are made here, as libdevmapper does.
+Nodes below /dev/mapper are made here, as libdevmapper does without udev; udev is asked to keep its hands off.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ from services.containerd.snapshots.devicemapper.ioctl import Reply, Target
 
 NODES: Final = Path("/dev/mapper")
 _ROOM: Final = 16 << 10
+_HEARD: Final = (ioctl.DEV_CREATE, ioctl.DEV_SUSPEND, ioctl.DEV_REMOVE)
+"""Calls of which the kernel tells udev."""
 
 
 class Mapper(Protocol):
@@ -59,7 +61,8 @@ class Kernel:
     def _call(self, number: int, name: str, flags: int = 0, payload: bytes = b"", targets: int = 0) -> Reply:
         if self._control < 0:
             self._control = os.open(ioctl.CONTROL, os.O_RDWR | os.O_CLOEXEC)
-        buffer = ioctl.encode(name, flags, payload, targets, _ROOM)
+        event = ioctl.HANDS_OFF if number in _HEARD else 0
+        buffer = ioctl.encode(name, flags, payload, targets, _ROOM, event)
         try:
             fcntl.ioctl(self._control, ioctl.request_code(number), buffer)
         except OSError as error:

@@ -44,6 +44,12 @@ class PoolRecord:
     """Whether the base's device is larger than its file system, which is to follow."""
 
 
+def prefix(root: Path) -> str:
+    """What the names of a data root's devices begin with: Docker's."""
+    facts = root.stat()
+    return f"docker-{os.major(facts.st_dev)}:{os.minor(facts.st_dev)}-{facts.st_ino}"
+
+
 def write(directory: Path, device: Device) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     _write(directory / _NAME, json.dumps(asdict(device)))
