@@ -1,11 +1,13 @@
-"""Takes over the images of Docker's own data root: `python -m deploy.adopt /var/lib/docker [docker load's options]`.
+"""Takes over the images of Docker's own data root, and with `--volumes` its named volumes:
+`python -m deploy.adopt [--volumes] /var/lib/docker [options of the docker client, such as -H]`.
 
 Layers are put together again as the archives they once were, from the files of the storage driver and the rest that
 tar-split kept, so that every digest is the same; each is verified. The archive goes to `docker load`, or into a file
-with `-o`. The data root is only read. Standard library only.
+with `-o`. The data root is only read, and its engine must not run. Standard library only.
 """
 
 import base64
+import fcntl
 import gzip
 import hashlib
 import io
@@ -18,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from deploy import api, volumes
 
 PLACES = {
     "overlay2": "overlay2/{}/diff", "overlay": "overlay/{}/root", "aufs": "aufs/diff/{}",
@@ -111,19 +115,32 @@ def chain_ids(diff_ids: list[str]) -> list[str]:
     return found
 
 
+def names(root: Path, driver: str) -> list[tuple[str, str]]:
+    """Names and the image that each stands for: `busybox:latest`, and by a registry's digest `busybox@sha256:…`."""
+    try:
+        known = json.loads((root / "image" / driver / "repositories.json").read_text())["Repositories"]
+    except FileNotFoundError:
+        return []
+    return [(text, image) for listed in known.values() for text, image in listed.items()]
+
+
 def images(root: Path, driver: str) -> Iterator[tuple[bytes, list[str]]]:
     """Each image's configuration, verified, with its tags."""
     place = root / "image" / driver
-    try:
-        known = json.loads((place / "repositories.json").read_text())["Repositories"]
-    except FileNotFoundError:
-        known = {}
-    tags = [(text, image) for names in known.values() for text, image in names.items() if "@" not in text]
+    tags = [(text, image) for text, image in names(root, driver) if "@" not in text]
     for path in sorted((place / "imagedb/content/sha256").iterdir()):
         config = path.read_bytes()
         if hashlib.sha256(config).hexdigest() != path.name:
             raise Unfit(f"image {path.name} is not what its name says")
         yield config, sorted(text for text, image in tags if image == f"sha256:{path.name}")
+
+
+def parent(root: Path, driver: str, image: str) -> str:
+    """The image that another one was committed or built on; empty where Docker knows none."""
+    try:
+        return (root / "image" / driver / "imagedb/metadata/sha256" / image / "parent").read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def write(root: Path, driver: str, out: BinaryIO) -> int:
@@ -138,10 +155,12 @@ def write(root: Path, driver: str, out: BinaryIO) -> int:
                     written.add(diff_id)
                     layer = Layer(root, driver, chain_id)
                     _add(archive, f"{diff_id[7:]}/layer.tar", layer.size(), layer.archive())
-            name = f"{hashlib.sha256(config).hexdigest()}.json"
-            _add(archive, name, len(config), iter([config]))
+            image = hashlib.sha256(config).hexdigest()
+            _add(archive, f"{image}.json", len(config), iter([config]))
             layers = [f"{diff_id[7:]}/layer.tar" for diff_id in diff_ids]
-            listed.append({"Config": name, "RepoTags": tags or None, "Layers": layers})
+            entry = {"Config": f"{image}.json", "RepoTags": tags or None, "Layers": layers}
+            above = parent(root, driver, image)
+            listed.append({**entry, "Parent": above} if above else entry)
         document = json.dumps(listed).encode()
         _add(archive, "manifest.json", len(document), iter([document]))
     return len(listed)
@@ -186,20 +205,37 @@ def drivers(root: Path) -> list[str]:
     return found
 
 
+def refuse_running(root: Path) -> None:
+    """Docker has the database of its volumes locked for as long as it runs."""
+    try:
+        with (root / "volumes/metadata.db").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return
+    except BlockingIOError as error:
+        raise Unfit(f"an engine runs on {root}: stop it first") from error
+
+
 def main(argv: list[str]) -> int:
+    wanted, argv = argv[:1] == ["--volumes"], argv[argv[:1] == ["--volumes"] :]
     if not argv or argv[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     root, words = Path(argv[0]), argv[1:]
     try:
+        refuse_running(root)
         for driver in drivers(root):
             if words[:1] == ["-o"]:
                 with Path(words[1]).open("wb") as file:
                     count = write(root, driver, file)
             else:
                 count = _load(root, driver, words)
+                known = [(text, image) for text, image in names(root, driver) if "@" in text]
+                api.name_by_digest(words, known)
             print(f"images of {root} ({driver}): {count}", file=sys.stderr)
-    except (Unfit, OSError) as error:
+        if wanted:
+            volumes.adopt(root, words)
+    except (Unfit, api.Refused, OSError) as error:
         print(f"adopt: {error}", file=sys.stderr)
         return 1
     return 0

@@ -35,7 +35,8 @@ def box(machine: Systemd) -> Iterator[str]:
 
 def groups(machine: Systemd, *flags: str) -> set[str]:
     """Where systemd's hierarchies, and those of v2, have a new container."""
-    lines = machine.ok("docker", "run", "--rm", *flags, "busybox", "cat", "/proc/self/cgroup").splitlines()
+    words = ["run", "--rm", "--cgroupns", "host", *flags, "busybox", "cat", "/proc/self/cgroup"]
+    lines = machine.ok("docker", *words).splitlines()
     named = [line.split(":", 2) for line in lines]
     return {path for _, controller, path in named if controller in ("", "name=systemd", "pids")}
 

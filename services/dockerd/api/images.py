@@ -121,6 +121,9 @@ async def _imported(request: Request, target: reference.Reference | None) -> Asy
 @router.post("/images/{name:path}/tag")
 async def tag_image(request: Request, name: str) -> Response:
     asked = request.query_params
+    if digest := asked.get("digest"):  # ours, for `make adopt`
+        await tagging.adopt(_images(request), name, f"{asked.get('repo', '')}@{digest}")
+        return Response(status_code=201)
     await tagging.tag(_images(request), name, asked.get("repo", ""), asked.get("tag", ""))
     return Response(status_code=201)
 

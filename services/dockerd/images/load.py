@@ -18,7 +18,7 @@ from services.dockerd.images import codec, content, legacy, manifest, progress, 
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
-from services.dockerd.images.store import Images, check_platform, read_image
+from services.dockerd.images.store import PARENT, Images, check_platform, read_image
 from services.dockerd.images.unpack import unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
@@ -139,7 +139,26 @@ async def _docker_archive(images: Images, archive: Archive, lease: str) -> Found
     for entry in entries:
         names = [reference.parse(str(name)).tagged() for name in entry.get("RepoTags") or []]
         found.append((await _manifest_of(images, archive, entry, lease), names))
+    await _link(images, archive, entries)
     return found
+
+
+async def _link(images: Images, archive: Archive, entries: list[dict[str, Any]]) -> None:
+    """Remember which image of the archive another one was committed on; one that is here already stays as it is."""
+    ids = [archive.blob(posixpath.normpath(str(entry.get("Config")))).digest for entry in entries]
+    for child, entry in zip(ids, entries, strict=True):
+        parent = entry.get("Parent")
+        if parent not in ids or parent == child or child in images.by_id:
+            continue
+        above, below = [await _diff_ids(images, each) for each in (child, str(parent))]
+        if above[: len(below)] != below:
+            raise InvalidArgument(f"invalid archive: manifest.json: {parent} is no parent of {child}")
+        await content.label(images.client, child, {PARENT: str(parent)})
+
+
+async def _diff_ids(images: Images, config: str) -> list[str]:
+    document = manifest.parse_config(await content.read(images.client, config))
+    return [str(each) for each in document["rootfs"].get("diff_ids") or []]
 
 
 async def _manifest_of(images: Images, archive: Archive, entry: dict[str, Any], lease: str) -> Descriptor:

@@ -67,11 +67,13 @@ async def _blob(images: Images, digest: str, size: int | None) -> AsyncIterator[
 
 
 def _documents(chosen: list[tuple[Image, list[reference.Reference]]]) -> list[tuple[bytes, Any]]:
+    saved = {image.id for image, _ in chosen}
     entries = [
         {
             "Config": _path(image.id),
             "RepoTags": [name.familiar for name in names] or None,
             "Layers": [_path(layer.digest) for layer in image.layers],
+            **({"Parent": image.parent} if image.parent in saved else {}),
         }
         for image, names in chosen
     ]

@@ -5,6 +5,17 @@ from services.dockerd.images import reference
 from services.dockerd.images.store import Images
 
 
+async def adopt(images: Images, source: str, text: str) -> None:
+    """Let the image `source` be known by `text`, a name by the digest that a registry gave another engine for it.
+
+    Whoever asks vouches for it, as for all they do here: the manifest of that digest is not at hand.
+    """
+    image, name = images.find(source), reference.parse(text)
+    if not name.digest or name.tag:
+        raise InvalidArgument(f"{text} is no name by a digest")
+    await images.assign(name, image)
+
+
 async def tag(images: Images, source: str, repository: str, tag_name: str) -> None:
     """Name the image `source` as `repository:tag_name`, `latest` where the tag is empty."""
     image = images.find(source)

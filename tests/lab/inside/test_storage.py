@@ -24,6 +24,23 @@ def on_xfs() -> Iterator[Engine]:
         engine.close()
 
 
+def test_what_a_file_system_lacks_is_told() -> None:
+    """Old xfs does not say of what kind an entry is; without `pquota` there are no sizes."""
+    engine = Engine()
+    try:
+        with loop.mounted("xfs-untyped", engine.data):
+            for driver in ("overlay2", "overlay"):
+                code, out = engine.fails_to_start("-s", driver)
+                assert code == 1
+                assert f"{driver}: the backing xfs filesystem is formatted without d_type support" in out
+                assert "Reformat the filesystem with ftype=1 to enable d_type support" in out
+            engine.start()
+            assert engine.docker.ok("info", "-f", "{{.Driver}}") == "vfs"
+            engine.stop()
+    finally:
+        engine.close()
+
+
 def space(engine: Engine, *words: str) -> int:
     """Kilobytes that `df` shows in a container."""
     line = engine.docker.ok("run", "--rm", *words, "busybox", "df", "-k", "/").splitlines()[-1]

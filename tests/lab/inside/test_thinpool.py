@@ -11,7 +11,7 @@ import pytest
 
 from services.containerd.snapshots.devicemapper.mapper import ready
 from tests.harness.check import check, settled
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, busybox
 from tests.harness.wait import until
 from tests.lab.inside.test_devicemapper import loop_device, none_left, said
 
@@ -147,9 +147,10 @@ def test_device_in_use_goes_with_its_last_user(pool: str, fresh: Callable[..., E
 
 
 def test_space_is_kept_free(pool: str, fresh: Callable[..., Engine]) -> None:
-    engine = fresh(*FLAGS, *BASE, "--storage-opt", "dm.min_free_space=99%")
-    told = engine.docker.fails("create", "busybox")
-    assert "free data blocks which is less than minimum required" in told
+    engine = fresh(*FLAGS, *BASE, "--storage-opt", "dm.min_free_space=99%", start=False)
+    engine.start()
+    told = engine.docker.fails("load", "-q", "-i", str(busybox()))
+    assert "Thin Pool has " in told and "blocks which is less than minimum required" in told
     assert "use dm.min_free_space option to change behavior" in told
     engine.stop()
 
