@@ -24,8 +24,8 @@ tree: ## the process tree
 logs: ## follow the daemon's log
 	@deploy/logs
 
-adopt: install ## take over the images of Docker's own data root: FROM=/var/lib/docker
-	@$(PYTHON) -m deploy.adopt $(FROM)
+adopt: install ## take over the images of Docker's own data root: FROM=/var/lib/docker, VOLUMES=1 its volumes too
+	@$(PYTHON) -m deploy.adopt $(if $(VOLUMES),--volumes) $(FROM)
 
 test: ## set up, then all tests
 	@deploy/install --dev && $(PYTEST) tests

@@ -1,6 +1,7 @@
 """`inspect`: everything that is known of a container, in Docker's spelling, per API version."""
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from protos import errdefs

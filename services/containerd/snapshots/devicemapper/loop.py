@@ -10,6 +10,7 @@ from typing import Final
 _SET_FD: Final = 0x4C00
 _CLR_FD: Final = 0x4C01
 _SET_STATUS64: Final = 0x4C04
+_SET_CAPACITY: Final = 0x4C07
 _GET_FREE: Final = 0x4C82
 _AUTOCLEAR: Final = 4
 _INFO: Final = struct.Struct("=5Q4I64s64s32s2Q")
@@ -25,6 +26,19 @@ def sparse(path: Path, size: int) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def extend(path: Path, size: int, number: str) -> bool:
+    """Let the file behind the loop device `number` grow to a size, and the device with it; False where it need not."""
+    if path.stat().st_size >= size:
+        return False
+    sparse(path, size)
+    device = os.open(name(number), os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(device, _SET_CAPACITY)
+    finally:
+        os.close(device)
+    return True
 
 
 def attach(path: Path) -> int:

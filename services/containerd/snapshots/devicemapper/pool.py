@@ -72,6 +72,8 @@ class Pool:
         if found and found.flags & ioctl.ACTIVE_PRESENT:
             if found.flags & ioctl.SUSPEND:
                 self._mapper.resume(self.name)
+            if self.ours:
+                self._extend(root, settings)
             return
         if not self.ours:
             raise errdefs.FailedPrecondition(f"devmapper: thin pool {self.name} does not exist")
@@ -83,6 +85,17 @@ class Pool:
         ):
             length -= length % settings.block_size
             self._mapper.activate(self.name, pool_table(length, metadata, data, settings.block_size))
+
+    def _extend(self, root: Path, settings: Settings) -> None:
+        """Let loop files grow beneath a pool that is in use."""
+        metadata, data, block = self.devices()
+        places = [(metadata, "metadata", settings.metadata_device, settings.loop_metadata_size),
+                  (data, "data", settings.data_device, settings.loop_data_size)]
+        grown = [number for number, name, given, size in places if not given and loop.extend(root / name, size, number)]
+        if grown:
+            length = loop.size(loop.name(data))
+            self._mapper.activate(self.name, pool_table(length - length % block, metadata, data, block))
+            log.info("thin pool has grown pool=%s bytes=%d", self.name, length)
 
     def status(self) -> Status:
         return parse_status(self._mapper.report(self.name), self.name)
