@@ -72,8 +72,6 @@ class Container:
     """Between the decision to start it and the state that shows it."""
     early: Any = None
     """An exit (engine/tasks.py) that came before the start's own answer."""
-    was_active: bool = False
-    """It ran, or was about to, when the last dockerd ended."""
     released: bool = True
     """Its network and mounts of the last run are given back."""
     keep: bool = False

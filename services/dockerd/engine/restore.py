@@ -42,7 +42,6 @@ def load(engine: Engine) -> None:
         mounts.refer(engine.volumes, container.id, container.mounts)
         if container.state.status is Status.REMOVING:
             container.state = container.state.after("give_up", error="its removal was interrupted")
-        container.was_active = container.state.active
         if container.state.active and container.boot_id != start.boot_id():
             _rebooted(engine, container)
         elif container.state.active:
@@ -151,8 +150,8 @@ def _id(engine: Engine, name: str) -> str | None:
 
 def _again(container: Container) -> bool:
     wanted = restart.at_start(
-        container.host.RestartPolicy, was_running=container.was_active, code=container.state.exit_code,
-        restarts=container.restart_count, stopped_by_user=container.manually_stopped)
+        container.host.RestartPolicy, code=container.state.exit_code, restarts=container.restart_count,
+        stopped_by_user=container.manually_stopped)
     return wanted and container.started_before and container.retry is None and not container.unreadable
 
 

@@ -41,16 +41,18 @@ def test_on_failure_without_a_limit_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ran", "stopped", "again"),
+    ("name", "code", "restarts", "stopped", "again"),
     [
-        ("always", False, True, True),
-        ("unless-stopped", True, False, True),
-        ("unless-stopped", True, True, False),
-        ("on-failure", True, False, True),
-        ("on-failure", False, False, False),
-        ("no", True, False, False),
+        ("always", 0, 9, True, True),
+        ("unless-stopped", 0, 9, False, True),
+        ("unless-stopped", 1, 0, True, False),
+        ("on-failure", 137, 1, False, True),
+        ("on-failure", 137, 2, False, False),
+        ("on-failure", 0, 0, False, False),
+        ("on-failure", 137, 0, True, False),
+        ("no", 1, 0, False, False),
     ],
 )
-def test_policies_at_the_daemons_start(name: str, ran: bool, stopped: bool, again: bool) -> None:
-    rule = RestartRule(Name=name)
-    assert at_start(rule, was_running=ran, code=1, restarts=0, stopped_by_user=stopped) is again
+def test_policies_at_the_daemons_start(name: str, code: int, restarts: int, stopped: bool, again: bool) -> None:
+    rule = RestartRule(Name=name, MaximumRetryCount=2 if name == "on-failure" else 0)
+    assert at_start(rule, code=code, restarts=restarts, stopped_by_user=stopped) is again
