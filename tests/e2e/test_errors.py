@@ -274,3 +274,31 @@ def test_a_start_that_fails_leaves_nothing(docker: Docker, engine: Engine, name:
     engine.network.listen("0.0.0.0", 18950).close()
     assert docker.inspect(name, "{{.State.Pid}} {{.NetworkSettings.Networks.bridge.IPAddress}}").strip() == "0"
     docker.ok("rm", name)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(
+    ("asked", "status", "text"),
+    [
+        ({"IPAM": {"Config": [{"Subnet": "999"}]}}, 400, "invalid network config:\ninvalid subnet 999: invalid CIDR"),
+        ({"IPAM": {"Config": [{"Subnet": "10.60.0.5/24"}]}}, 400, "invalid subnet 10.60.0.5/24: it should be"),
+        ({"IPAM": {"Config": [{"Subnet": "10.60.0.0/24", "Gateway": "10.61.0.1"}]}}, 400, "invalid gateway 10.61.0.1"),
+        ({"IPAM": {"Config": [{"Subnet": "10.60.0.0/24"}, {"Subnet": "10.61.0.0/24"}]}}, 403,
+         "bridge driver doesn't support multiple subnets"),
+        ({"IPAM": {"Config": [{"Subnet": "172.17.0.0/24"}]}}, 403, "Pool overlaps with other one"),
+        ({"IPAM": {"Driver": "nosuch"}}, 404, "nosuch"),
+        ({"Driver": "nosuch"}, 404, "could not find plugin nosuch in v1 plugin registry: plugin not found"),
+        ({"Driver": "host"}, 403, 'only one instance of "host" network is allowed'),
+        ({"Name": "bridge"}, 403, "operation is not permitted on predefined bridge network"),
+        ({"Name": ""}, 400, "network name"),
+        ({"EnableIPv4": False}, 400, "IPv4 or IPv6 must be enabled"),
+        ({"Options": {"com.docker.network.bridge.enable_icc": "maybe"}}, 400, "strconv.ParseBool"),
+        ({"Options": {"com.docker.network.bridge.gateway_mode_ipv4": "open"}}, 400, "unknown gateway mode open"),
+    ],
+    ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else "",
+)
+def test_networks_that_cannot_be(api: API, engine: Engine, asked: dict[str, Any], status: int, text: str) -> None:
+    links = engine.network.ip("-o", "link")
+    reply = api("POST", "/networks/create", {"Name": "apps", **asked})
+    assert (reply.status, text in reply.message) == (status, True), reply
+    assert len(api.get("/networks")) == 3 and engine.network.ip("-o", "link") == links

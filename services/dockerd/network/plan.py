@@ -10,7 +10,7 @@ from protos.errdefs import InvalidArgument, NotFound, PermissionDenied, Unimplem
 from services.dockerd.network import ipam
 from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.config import NetworkConfig
-from services.dockerd.network.drivers import bridge, options
+from services.dockerd.network.drivers import options
 from services.dockerd.network.ipam import Address, Subnet
 from services.dockerd.network.networks import PREDEFINED, Network
 from services.dockerd.schema.network import IPAMConfig, NetworkCreate
@@ -39,8 +39,8 @@ def plan(config: NetworkConfig, asked: NetworkCreate, others: Collection[Network
     given = _configs(asked)
     for version in _versions(asked):
         addressing = _addressing(given.get(version), config, taken, routes, host, version)
-        if not (given.get(version) or IPAMConfig()).Gateway and bridge.without_gateway(
-                asked.Options, version, internal=asked.Internal):
+        stated = bool((chosen := given.get(version)) and chosen.Gateway)
+        if not stated and options.without_gateway(asked.Options, version, internal=asked.Internal):
             addressing.gateway = None
         if version == 4:
             network.v4 = addressing

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Final
@@ -108,12 +108,6 @@ def _address(kernel: netlink.Socket, index: int, network: Network, given: bool) 
 def _inhibited(network: Network) -> bool:
     """The user gives the bridge its address, or has somebody else be the gateway."""
     return options.flag(network.options, options.INHIBIT_IPV4, False)
-
-
-def without_gateway(asked: Mapping[str, str], version: int, *, internal: bool) -> bool:
-    """Whether a network with these options has no gateway, whose address containers could have."""
-    inhibited = version == 4 and internal and options.flag(asked, options.INHIBIT_IPV4, False)
-    return options.mode(asked, version) == options.ISOLATED or inhibited
 
 
 def _allow_ipv6(link: str, *, allowed: bool) -> None:

@@ -125,6 +125,12 @@ def mode(options: Mapping[str, str], version: int) -> str:
     return found if found in MODES else NAT
 
 
+def without_gateway(options: Mapping[str, str], version: int, *, internal: bool) -> bool:
+    """Whether a network has no gateway, whose address containers could have."""
+    inhibited = version == 4 and internal and flag(options, INHIBIT_IPV4, False)
+    return mode(options, version) == ISOLATED or inhibited
+
+
 def trusted(options: Mapping[str, str]) -> tuple[str, ...]:
     """Interfaces of the host by which containers' published ports are reached directly."""
     return tuple(each for each in options.get(TRUSTED, "").split(":") if each)
