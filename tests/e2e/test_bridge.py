@@ -251,7 +251,8 @@ def _reaches(engine: Engine, host: str, port: int) -> bool:
 
 
 def test_without_forwarding_containers_are_warned(fresh: Callable[..., Engine]) -> None:
-    engine = fresh("--ip-forward=false", "--iptables=false")
+    engine = fresh("--ip-forward=false", "--iptables=false", "--log-level=error")
+    assert "API listen on" not in engine.log.read_text(), "which is of level info"
     assert engine.network.call(Path("/proc/sys/net/ipv4/ip_forward").read_text) == "0\n"
     done = engine.docker("run", "--rm", "busybox", "true")
     assert "WARNING: IPv4 forwarding is disabled. Networking will not work." in done.err
@@ -272,7 +273,8 @@ def test_a_bridge_of_ones_own(fresh: Callable[..., Engine]) -> None:
     engine.stop()
     shown = engine.network.ip("addr", "show", "mine")
     assert "10.47.0.1/24" in shown and "10.48.0.1/24" in shown
-    engine.flags = ["--bridge=none"]
+    row = ("--bridge=none",), "bridge", "none"
+    engine.flags = told.words("file", [row], engine.root / "daemon.json")
     engine.start()
     assert "eth0" not in engine.docker.ok("run", "--rm", "busybox", "ip", "link")
     engine.stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import told
 from tests.harness.cli import Docker
 from tests.harness.engine import Engine
 from tests.harness.http import API
@@ -308,11 +309,14 @@ def test_a_containerd_that_runs_already(fresh: Fresh) -> None:
         child = subprocess.Popen(engine.network.command(*words), stdout=log, stderr=log, start_new_session=True)
     try:
         until(address.exists, "docker-containerd listens")
-        engine.start("--containerd", str(address))
-        engine.load()
-        assert engine.docker.ok("run", "--rm", "busybox", "echo", "through") == "through"
-        engine.stop()
-        assert child.poll() is None
+        for by in told.BY:
+            row = (f"--containerd={address}",), "containerd", str(address)
+            engine.start(*told.words(by, [row], engine.root / "daemon.json"))
+            engine.load()
+            assert engine.docker.ok("run", "--rm", "busybox", "echo", "through") == "through"
+            assert not engine.pids("docker-containerd")[1:], "it has none of its own"
+            engine.stop()
+            assert child.poll() is None
     finally:
         child.send_signal(signal.SIGTERM)
         child.wait(20)
