@@ -47,6 +47,8 @@ def options(root: Path) -> list[told.Row]:
         (("--registry-mirror=https://one.example", "--registry-mirror=http://two.example"), "registry-mirrors",
          ["https://one.example", "http://two.example"]),
         (("--userland-proxy-path", str(root / "proxy")), "userland-proxy-path", str(root / "proxy")),
+        (("--storage-opt", "overlay2.override_kernel_check=true"), "storage-opts",
+         ["overlay2.override_kernel_check=true"]),
         (("--exec-opt", "native.cgroupdriver=cgroupfs", "--exec-opt=isolation=hyperv"), "exec-opts",
          ["native.cgroupdriver=cgroupfs", "isolation=hyperv"]),
         (("--log-opt", "max-size=3m", "--log-opt=max-file=2"), "log-opts", {"max-size": "3m", "max-file": "2"}),
@@ -150,6 +152,12 @@ def test_ports_are_published_by_our_proxy(engine: Engine) -> None:
     engine.docker.ok("run", "-d", "--name", "box", "-p", "8098:80", "busybox", "httpd", "-f")
     assert "-container-port 80" in (engine.root / "asked").read_text()
     engine.docker.ok("rm", "-f", "box")
+
+
+def test_the_storage_driver_has_its_option(engine: Engine) -> None:
+    assert engine.docker.ok("info", "-f", "{{.Driver}}") == "overlay2"
+    if not REFERENCE:  # which does not say so
+        assert "the overlay2.override_kernel_check option is ignored and will be removed" in engine.log.read_text()
 
 
 def test_the_first_driver_of_cgroups_holds(engine: Engine) -> None:
