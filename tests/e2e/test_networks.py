@@ -187,5 +187,20 @@ def test_a_container_knows_its_own_names(docker: Docker, name: str) -> None:
         assert address in docker.ok("exec", name, "ping", "-c", "1", known)
     docker.ok("network", "connect", "--alias", "other", "net-two", name)
     assert docker.ok("exec", name, "ping", "-c", "1", "other")
+    assert docker.ok("exec", name, "ping", "-c", "1", "service")
     docker.ok("network", "disconnect", "net-two", name)
     docker.fails("exec", name, "ping", "-c", "1", "-w", "5", "other")
+
+
+def test_a_new_name_is_known_at_once(docker: Docker, name: str) -> None:
+    docker.ok("network", "create", "net-one")
+    for each in (name, f"{name}-asks"):
+        docker.ok("run", "-d", "--name", each, "--network", "net-one", "--network-alias", f"{each}-alias", "busybox",
+                  "sleep", "600")
+    docker.ok("rename", name, f"{name}-new")
+    for asking in (f"{name}-new", f"{name}-asks"):
+        for known in (f"{name}-new", f"{name}-alias"):
+            assert docker.ok("exec", asking, "ping", "-c", "1", known)
+        docker.fails("exec", asking, "ping", "-c", "1", "-w", "5", name)
+    assert docker.ok("exec", f"{name}-new", "ping", "-c", "1", f"{name}-asks")
+    docker.ok("rename", f"{name}-new", name)

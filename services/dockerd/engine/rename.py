@@ -4,6 +4,7 @@ from protos import errdefs
 from services.dockerd.container import validate
 from services.dockerd.engine import notify
 from services.dockerd.engine.engine import Engine
+from services.dockerd.network import custom
 
 
 async def rename(engine: Engine, reference: str, name: str) -> None:
@@ -25,4 +26,5 @@ async def rename(engine: Engine, reference: str, name: str) -> None:
             raise
         engine.containers.release(old, container.id)
         engine.containers.refresh(container)
+        custom.rename(engine.network, container.id, wanted)
     notify.container(engine, container, "rename", {"oldName": "/" + old})

@@ -1,6 +1,7 @@
 """The user's own networks: made and removed, and running containers joined to them and taken off."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 
 from protos.errdefs import InvalidArgument, NotFound, PermissionDenied
@@ -87,6 +88,18 @@ async def detach(controller: Controller, container_id: str, network: Network) ->
     files.remove_records(sandbox.hosts_path, endpoint.addresses)
     neighbours.part(sandbox, endpoint, controller.sandboxes.values(), both=True)
     controller.tell("disconnect", sandbox, endpoint)
+
+
+def rename(controller: Controller, container_id: str, name: str) -> None:
+    """A container has another name: so do its networks know it, if it runs."""
+    sandbox, request = controller.sandboxes.get(container_id), controller.requests.get(container_id)
+    if sandbox is None or request is None:
+        return
+    old, sandbox.name = sandbox.name, name
+    request = controller.requests[container_id] = replace(request, name=name)
+    for endpoint in sandbox.endpoints:
+        neighbours.rename(sandbox, endpoint, request, old, controller.sandboxes.values())
+    controller.records.save(sandbox)
 
 
 async def prune(controller: Controller, wanted: Filters, users: Collection[str], before: int) -> list[str]:

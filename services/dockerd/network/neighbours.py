@@ -52,6 +52,19 @@ def part(sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox], *, bot
             files.remove_records(sandbox.hosts_path, end.addresses)
 
 
+def rename(sandbox: Sandbox, endpoint: Endpoint, request: Request, old: str, others: Iterable[Sandbox]) -> None:
+    """Have a container that runs, and those on its network, know it by its new name and no more by the old one."""
+    if not endpoint.names:
+        return
+    known = list(_on_network(sandbox, endpoint, others))
+    for each in (sandbox, *(other for other, _ in known)):
+        files.remove_records(each.hosts_path, endpoint.addresses)
+    endpoint.names = list(dict.fromkeys(request.name if name == old else name for name in endpoint.names))
+    files.add_records(sandbox.hosts_path, files.own_records(request, endpoint))
+    for other, _ in known:
+        files.add_records(other.hosts_path, _records(endpoint))
+
+
 def _on_network(
     sandbox: Sandbox, endpoint: Endpoint, others: Iterable[Sandbox]
 ) -> Iterator[tuple[Sandbox, Endpoint]]:
