@@ -54,10 +54,10 @@ async def write(
             if labels:
                 await label(client, found, labels)
     except BaseException:
-        ingest.close()
+        await ingest.close()
         await abort(client, ref)
         raise
-    ingest.close()
+    await ingest.close()
     return found, ingest.offset
 
 

@@ -145,7 +145,7 @@ class Downloads:
         except errdefs.FailedPrecondition as error:
             raise errdefs.DataLoss(f"filesystem layer verification failed for digest {wanted.digest}") from error
         finally:
-            ingest.close()
+            await ingest.close()
         download.tell("Download complete")
 
     async def _copy(self, source: Repository, download: _Download, ingest: Ingest) -> None:

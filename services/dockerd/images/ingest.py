@@ -39,6 +39,10 @@ class Ingest:
         self._file = -1
         self._told = 0
         self._telling: asyncio.Task[pb.WriteContentResponse] | None = None
+        self._writing: asyncio.Future[None] | None = None
+        """A thread that writes the piece before, while the caller gets the next."""
+        self._end = 0
+        """Bytes in the file; the piece that a thread is at does not count yet."""
         self.offset = 0
 
     def _begin(self) -> "aio.StreamStreamCall[pb.WriteContentRequest, pb.WriteContentResponse]":
@@ -56,7 +60,7 @@ class Ingest:
         )
         for left in range(UNLOCK, 0, -1):
             try:
-                self.offset = self._told = (await self._say(request)).offset
+                self.offset = self._end = self._told = (await self._say(request)).offset
                 break
             except errdefs.Unavailable:
                 if left == 1:
@@ -73,16 +77,24 @@ class Ingest:
             await self._say(pb.WriteContentRequest(action=pb.WRITE, ref=self._ref, offset=self.offset, data=data))
             self.offset += len(data)
             return
-        await _finished(asyncio.to_thread(self._append, data))
-        if self.offset - self._told >= _TOLD:
+        await self._written()
+        if self._end - self._told >= _TOLD:
             await self._tell()
+        self.offset += len(data)
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._append, data))
+
+    async def _written(self) -> None:
+        """Return once no thread writes any more; raises what the write failed for."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await _finished(writing)
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
-                written = os.pwrite(self._file, view, self.offset)
-                self.offset += written
+                written = os.pwrite(self._file, view, self._end)
+                self._end += written
                 view = view[written:]
         except OSError as error:
             raise errdefs.ResourceExhausted(f"cannot write content of {self._ref}: {error.strerror}") from error
@@ -91,13 +103,14 @@ class Ingest:
         """Let docker-containerd hash what is new, once it is through with what it was told before."""
         if self._telling is not None:
             await self._telling
-        self._told = self.offset
-        request = pb.WriteContentRequest(action=pb.WRITE, ref=self._ref, offset=self.offset)
+        self._told = self._end
+        request = pb.WriteContentRequest(action=pb.WRITE, ref=self._ref, offset=self._end)
         self._telling = asyncio.create_task(self._say(request))
 
     async def _settle(self) -> None:
         """Return once docker-containerd knows of all that was written."""
-        if self._file >= 0 and self._told < self.offset:
+        await self._written()
+        if self._file >= 0 and self._told < self._end:
             await self._tell()
         if self._telling is not None:
             await self._telling
@@ -117,14 +130,18 @@ class Ingest:
         await self._settle()
         return (await self._say(pb.WriteContentRequest(action=pb.STAT, ref=self._ref))).digest
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Leave what was written for another try."""
-        if self._telling is not None:
-            self._telling.cancel()
-        self._call.cancel()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        try:
+            with contextlib.suppress(errdefs.ResourceExhausted):  # who closes after a failure knows of it
+                await self._written()
+        finally:
+            if self._telling is not None:
+                self._telling.cancel()
+            self._call.cancel()
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
 
     async def _say(self, request: pb.WriteContentRequest) -> pb.WriteContentResponse:
         try:

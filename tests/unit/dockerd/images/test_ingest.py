@@ -118,9 +118,29 @@ def test_what_is_there_is_gone_on_with(file: Path, direct: bool) -> None:
                 await ingest.write(piece)
             return await ingest.commit({})
         finally:
-            ingest.close()
+            await ingest.close()
             await client.close()
             await server.stop(None)
 
     assert asyncio.run(main()) == DIGEST
     assert file.read_bytes() == WHOLE
+
+
+def test_full_disk_is_told(file: Path) -> None:
+    """A write goes on while the next piece is got: its failure is the next write's, or the commit's."""
+    async def main() -> None:
+        store = Store(file, "/dev/full")
+        server, client = await serving(store)
+        ingest = Ingest(client, "ref", "")
+        try:
+            await ingest.open()
+            await ingest.write(PIECES[0])
+            with pytest.raises(errdefs.ResourceExhausted, match="No space left on device"):
+                await ingest.commit({})
+        finally:
+            await ingest.close()
+            await client.close()
+            await server.stop(None)
+        assert not store.committed
+
+    asyncio.run(main())
