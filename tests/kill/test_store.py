@@ -91,16 +91,16 @@ class House:
             assert docker.ok("run", "--rm", image, "cat", "/changed") == "yes"
 
 
-def layer(number: int) -> bytes:
-    """The second is large enough for a process of its own."""
+def layer(number: int, megabytes: int = 3) -> bytes:
     files = {f"{number}/{file}": f"{number}-{file}".encode() for file in range(FILES)}
-    return images.pack({**files, f"{number}/large": random.Random(number).randbytes((9 if number == 1 else 3) << 20)})
+    return images.pack({**files, f"{number}/large": random.Random(number).randbytes(megabytes << 20)})
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     archive = tmp_path_factory.mktemp("kill") / "image.tar"
-    archive.write_bytes(images.docker_archive(NAME, {"Cmd": ["sh"]}, *map(layer, range(3))))
+    layers = [layer(0), layer(1, 9), layer(2)]  # the second is large enough for a process of its own
+    archive.write_bytes(images.docker_archive(NAME, {"Cmd": ["sh"]}, *layers))
     with Engine(reference=False) as engine:
         with Registry(engine.network, engine.root, PORT):
             engine.docker.ok("load", "-q", "-i", str(archive))
