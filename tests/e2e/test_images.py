@@ -430,6 +430,12 @@ class TestLocal:
         assert docker.fails("commit", "-c", "RUN x", name).endswith("run is not a valid change command")
 
     @pytest.mark.ours
+    def test_another_platform_is_not_described(self, docker: Docker) -> None:
+        for words in (("image", "inspect"), ("history",)):
+            said = docker.fails(*words, "--platform", "linux/s390x", "busybox")
+            assert "does not match the specified platform (linux/s390x)" in said
+            docker.ok(*words, "--platform", "linux/amd64", "busybox")
+
     def test_another_platform_is_not_there(self, docker: Docker, engine: Engine) -> None:
         reply = engine.api("POST", "/containers/create", {"Image": "busybox"}, platform="linux/arm64")
         assert reply.status == 404

@@ -10,7 +10,7 @@ from services.dockerd import filters
 from services.dockerd.images import delete, importing, inspect, load, platform, progress, reference, save
 from services.dockerd.images import list as listing
 from services.dockerd.images import tag as tagging
-from services.dockerd.images.store import Images
+from services.dockerd.images.store import Images, check_platform
 from services.dockerd.registry import credentials
 from services.dockerd.web import query, reply
 from services.dockerd.web.context import engine_of, version_of
@@ -40,7 +40,7 @@ async def list_images(request: Request) -> Response:
 
 @router.get("/images/{name:path}/json")
 async def inspect_image(request: Request, name: str) -> Response:
-    document = await inspect.inspect(_images(request), name)
+    document = await inspect.inspect(_images(request), name, _platform(request))
     version = version_of(request)
     if version >= (1, 44):
         del document["VirtualSize"]
@@ -51,7 +51,7 @@ async def inspect_image(request: Request, name: str) -> Response:
 
 @router.get("/images/{name:path}/history")
 async def history(request: Request, name: str) -> Response:
-    return reply.json(await inspect.history(_images(request), name))
+    return reply.json(await inspect.history(_images(request), name, _platform(request)))
 
 
 @router.get("/images/{name:path}/get")
@@ -136,6 +136,8 @@ async def push_image(request: Request, name: str) -> Response:
     if tag := request.query_params.get("tag", ""):
         target = reference.parse(f"{target.name}:{tag}")
     everything = not (target.tag or target.digest)
+    if (wanted := _platform(request)) and str(target) in _images(request).tags:
+        check_platform(_images(request).find(str(target)), target.familiar, wanted)
     who = credentials.header(request.headers.get("X-Registry-Auth", ""))
     return await _streamed(registries.push_image(engine_of(request), target, who, all_tags=everything))
 

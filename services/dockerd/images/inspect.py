@@ -6,12 +6,14 @@ from services.dockerd import graph, storage
 from services.dockerd.container import stamp
 from services.dockerd.images.image import Image
 from services.dockerd.images.list import created_seconds
-from services.dockerd.images.store import Images
+from services.dockerd.images.platform import Platform
+from services.dockerd.images.store import Images, check_platform
 
 
-async def inspect(images: Images, text: str) -> dict[str, Any]:
-    """Docker's ImageInspect of the image `text` stands for."""
+async def inspect(images: Images, text: str, wanted: Platform | None = None) -> dict[str, Any]:
+    """Docker's ImageInspect of the image `text` stands for; NotFound where it is for another platform than wanted."""
     image = images.find(text)
+    check_platform(image, text, wanted)
     size = await images.size(image)
     document = image.document
     tagged = max((tag.updated_at for tag in images.tags.values() if tag.image_id == image.id), default=0.0)
@@ -56,9 +58,10 @@ async def _graph(images: Images, image: Image) -> dict[str, str] | None:
     return graph.of_layers(labels)
 
 
-async def history(images: Images, text: str) -> list[dict[str, Any]]:
+async def history(images: Images, text: str, wanted: Platform | None = None) -> list[dict[str, Any]]:
     """One row a step of the image's making, newest first; sizes are those of the step's layer."""
     image = images.find(text)
+    check_platform(image, text, wanted)
     chain = iter(image.chain_ids)
     rows: list[dict[str, Any]] = []
     steps = image.history or [{} for _ in image.chain_ids]

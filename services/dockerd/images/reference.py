@@ -22,6 +22,7 @@ _DOMAIN = re.compile(rf"{_HOST}(?::[0-9]+)?")
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
+_CLASS = re.compile(r"(\^?)((?:[\w.:@/*?+-](?:-[\w.:@/])?)+)\]", re.ASCII)
 _FULL_ID = re.compile(r"[a-f0-9]{64}")
 
 
@@ -111,13 +112,11 @@ def is_prefix(text: str) -> bool:
 def matches(reference: Reference, pattern: str) -> bool:
     """Docker's `reference` filter: a shell pattern against the familiar form, with or without its tag."""
     expression = re.compile(_glob(pattern))
-    return any(
-        expression.fullmatch(form)
-        for form in (reference.familiar, reference.familiar_name, str(reference), reference.name)
-    )
+    return any(expression.fullmatch(form) for form in (reference.familiar, reference.familiar_name))
 
 
 def _glob(pattern: str) -> str:
+    """As Go's path.Match reads it; InvalidArgument for what is no pattern there."""
     out = []
     index = 0
     while index < len(pattern):
@@ -127,10 +126,17 @@ def _glob(pattern: str) -> str:
             out.append("[^/]*")
         elif sign == "?":
             out.append("[^/]")
-        elif sign == "[" and "]" in pattern[index:]:
-            end = pattern.index("]", index)
-            out.append("[" + pattern[index:end].replace("\\", "\\\\") + "]")
-            index = end + 1
+        elif sign == "[":
+            found = _CLASS.match(pattern, index)
+            if found is None:
+                raise InvalidArgument("syntax error in pattern")
+            out.append(f"[{found[1]}{found[2]}]")
+            index = found.end()
+        elif sign == "\\":
+            if index == len(pattern):
+                raise InvalidArgument("syntax error in pattern")
+            out.append(re.escape(pattern[index]))
+            index += 1
         else:
             out.append(re.escape(sign))
     return "".join(out)

@@ -58,7 +58,18 @@ def test_latest_is_the_default_tag() -> None:
         ("busybox:2", False),
         ("*/busybox", False),
         ("b?sybox", True),
+        ("[a-c]usybox", True),
+        ("[^b]usybox", False),
+        ("*/*/busybox", False),
+        ("docker.io/library/busybox", False),
+        ("busy\\*", False),
     ],
 )
 def test_filters_match_as_shell_patterns(pattern: str, hit: bool) -> None:
     assert reference.matches(reference.parse("busybox:1.36"), pattern) is hit
+
+
+@pytest.mark.parametrize("pattern", ["[", "[]", "[a-", "a\\"])
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidArgument, match="syntax error in pattern"):
+        reference.matches(reference.parse("busybox:1.36"), pattern)
