@@ -74,6 +74,19 @@ def test_a_pull_draws_its_layers(docker: Docker, repository: str) -> None:
     assert lines[-1] == f"{repository}:1"
 
 
+def test_layers_that_are_here_are_said_to_be(docker: Docker, repository: str, name: str) -> None:
+    pushed(docker, f"{repository}:base")
+    docker.ok("run", "--name", name, "busybox", "touch", "/new")
+    docker.ok("commit", name, f"{repository}:more")
+    docker.ok("push", "-q", f"{repository}:more")
+    docker.ok("rm", name)
+    docker.ok("rmi", f"{repository}:more", f"{repository}:base", "busybox")
+    docker.ok("pull", f"{repository}:base")
+    states = [line.partition(": ")[2] for line in docker.ok("pull", f"{repository}:more").splitlines()[1:-3]]
+    assert states.count("Already exists") == 1 and states.count("Pulling fs layer") == 1
+    assert states[0] == "Already exists" and states[-1] == "Pull complete"
+
+
 def test_a_second_pull_is_up_to_date(docker: Docker, repository: str) -> None:
     pushed(docker, f"{repository}:1")
     lines = docker.ok("pull", f"{repository}:1").splitlines()

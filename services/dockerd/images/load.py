@@ -19,7 +19,7 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
 from services.dockerd.images.store import PARENT, Images, check_platform, read_image
-from services.dockerd.images.unpack import unpack
+from services.dockerd.images.unpack import exists, unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
 _MOVED: Final = "The image {} already exists, renaming the old one with ID {} to empty string\n"
@@ -71,9 +71,9 @@ async def load(
         for target, names in found:
             image = await read_image(images.client, target, wanted)
             check_platform(image, names[0].familiar if names else image.id, wanted)
-            if not quiet:
-                for number, layer in enumerate(image.layers):
-                    yield progress.bar("Loading layer", image.diff_ids[number][7:19], layer.size, layer.size)
+            for layer, diff_id, chain_id in zip(image.layers, image.diff_ids, image.chain_ids, strict=False):
+                if not quiet and not await exists(images, chain_id):
+                    yield progress.bar("Loading layer", diff_id[7:19], layer.size, layer.size)
             await unpack(images, image, lease)
             for line in await _announce(images, image, names):
                 yield line

@@ -17,7 +17,7 @@ from services.dockerd.images.reference import Reference
 from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images, check_platform, read_image
 from services.dockerd.images.together import together
-from services.dockerd.images.unpack import unpack
+from services.dockerd.images.unpack import exists, unpack
 from services.dockerd.registry import addresses, errors, hosts
 from services.dockerd.registry.credentials import Credentials
 from services.dockerd.registry.repository import Fetched, Repository
@@ -168,11 +168,12 @@ class Pull:
 
     async def _layers(self, source: Repository, image: Image, lease: str) -> None:
         """Layers in parallel, unpacked in order; the first failure ends the others."""
-        unique = list(dict.fromkeys(image.layers))
-        for layer in unique:
-            self.bar(layer, "Pulling fs layer", 0, 0)
+        chains = dict(zip(image.layers, image.chain_ids, strict=False))
+        for layer, chain_id in chains.items():
+            here = await content.keep(self.images.client, lease, layer.digest) and await exists(self.images, chain_id)
+            self.bar(layer, "Already exists" if here else "Pulling fs layer", 0, 0)
         async with together() as group:
-            fetching = {layer: group.create_task(self._layer(source, layer, lease)) for layer in unique}
+            fetching = {layer: group.create_task(self._layer(source, layer, lease)) for layer in chains}
             await unpack(
                 self.images, image, lease,
                 ready=lambda layer: fetching[layer], report=lambda layer, *state: self.bar(layer, *state),
@@ -190,7 +191,7 @@ class Pull:
         """The state of a layer, at most so often while only its numbers change."""
         before, at = self._told.get(layer.digest, ("", 0.0))
         now = time.monotonic()
-        if text == before and now - at < _EVERY and current < total:
+        if text == before and (not total or (now - at < _EVERY and current < total)):
             return
         self._told[layer.digest] = (text, now)
         key = layer.digest[7:19]

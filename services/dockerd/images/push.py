@@ -79,7 +79,7 @@ class Push:
     async def _one(self, target: Repository, name: Reference) -> None:
         image = self.images.by_id[self.images.tags[str(name)].image_id]
         layers = list(zip(image.layers, image.diff_ids, strict=True))
-        for key in dict.fromkeys(diff_id for _, diff_id in layers):
+        for key in dict.fromkeys(diff_id for _, diff_id in reversed(layers)):
             self.say(progress.status("Preparing", key[7:19]))
         async with self.images.lease() as lease:
             sent: dict[str, asyncio.Task[Descriptor]] = {}

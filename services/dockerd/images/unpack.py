@@ -84,9 +84,9 @@ class _Unpacking:
         self._turns = asyncio.Semaphore(len(os.sched_getaffinity(0)) + 1 if images.rebases else 1)
 
     async def layer(self, step: _Step, before: "asyncio.Task[None] | None") -> None:
-        exists = await _exists(self._images, step.chain_id)
+        there = await exists(self._images, step.chain_id)
         await self._ready(step.layer)
-        if exists:
+        if there:
             self._report(step.layer, "Already exists", 0, 0)
             return
         if before is not None and not self._images.rebases:
@@ -129,7 +129,8 @@ class _Unpacking:
         await self._images.client.call(self._images.client.snapshots.Commit, commit, lease=self._lease)
 
 
-async def _exists(images: Images, chain_id: str) -> bool:
+async def exists(images: Images, chain_id: str) -> bool:
+    """Whether a layer is unpacked."""
     request = snapshots_pb2.StatSnapshotRequest(snapshotter=images.snapshotter, key=chain_id)
     try:
         await images.client.call(images.client.snapshots.Stat, request)

@@ -3,10 +3,13 @@
 import base64
 import binascii
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from protos.errdefs import InvalidArgument
+
+log = logging.getLogger("registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ def of(document: Any) -> Credentials:
 
 
 def header(text: str) -> Credentials:
-    """The header's base64url, padded or not, standard alphabet too; an empty one is nobody."""
-    if not text:
-        return Credentials()
+    """The header's base64url, padded or not, standard alphabet too. An empty one is nobody, and as Docker has it one
+    that cannot be read: many registries serve anybody, and those that do not say so."""
     try:
-        return of(json.loads(_decode(text) or "{}"))
-    except ValueError as error:
-        raise InvalidArgument(f"invalid X-Registry-Auth header: {error}") from error
+        return of(json.loads(_decode(text) or "{}") or {})
+    except (ValueError, RecursionError, InvalidArgument) as error:
+        log.info("X-Registry-Auth is not readable error=%s", error)
+        return Credentials()
 
 
 def _decode(text: str) -> str:

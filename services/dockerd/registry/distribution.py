@@ -32,6 +32,8 @@ async def describe(name: Reference, credentials: Credentials, settings: Settings
 def _refused(error: errdefs.EngineError, name: Reference) -> errdefs.EngineError:
     if isinstance(error, errors.Refused) and error.status in (401, 403):
         return errdefs.Unauthenticated(str(error))
+    if isinstance(error, errors.Refused) and error.status == 404:
+        return errdefs.NotFound(str(error))
     return errors.of_pull(error, name)
 
 
