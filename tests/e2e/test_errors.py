@@ -138,6 +138,8 @@ def test_removing_what_runs(api: API) -> None:
         {"IpcMode": "sideways"},
         pytest.param({"UTSMode": "sideways"}, marks=pytest.mark.ours),
         {"NetworkMode": "container:"},
+        {"IpcMode": "container:not-there"},
+        {"PidMode": "container:not-there"},
         {"RestartPolicy": {"Name": "sometimes"}},
         {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 3}},
         {"LogConfig": {"Type": "nosuch"}},
@@ -302,3 +304,30 @@ def test_networks_that_cannot_be(api: API, engine: Engine, asked: dict[str, Any]
     reply = api("POST", "/networks/create", {"Name": "apps", **asked})
     assert (reply.status, text in reply.message) == (status, True), reply
     assert len(api.get("/networks")) == 3 and engine.network.ip("-o", "link") == links
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--ipc", "container:not-there"), "No such container: not-there"),
+        (("--pid", "container:not-there"), "No such container: not-there"),
+        (("--network", "container:"), "invalid container format container:<name|id>"),
+        (("--network", "host", "--network", "bridge"), "network endpoints: bridge, host"),
+        (("--ip", "999"), "invalid IPv4 address: 999"),
+    ],
+)
+def test_containers_that_cannot_be(docker: Docker, flags: tuple[str, ...], text: str) -> None:
+    assert text in docker.fails("create", *flags, "busybox", code=1)
+
+
+def test_an_ipc_namespace_that_is_its_owners_alone(docker: Docker, name: str) -> None:
+    docker.ok("run", "-d", "--name", name, "--ipc", "private", "busybox", "sleep", "60")
+    text = docker.fails("run", "--rm", "--ipc", f"container:{name}", "busybox", "true", code=125)
+    assert "non-shareable IPC (hint: use IpcMode:shareable for the donor container)" in text
+    said = docker.fails("network", "connect", "--ip", "172.17.0.99", "bridge", name)
+    assert re.search("already exists in network bridge|user defined networks only", said)
+
+
+@pytest.mark.ours
+def test_a_network_of_a_swarm(docker: Docker) -> None:
+    assert "swarm is not active" in docker.fails("network", "create", "--scope", "swarm", "apps")

@@ -12,8 +12,8 @@ from services.dockerd.container import stamp
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network import custom, views
-from services.dockerd.network.drivers import interface
 from services.dockerd.network.networks import Network
+from services.dockerd.network.request import check
 from services.dockerd.schema.container import EndpointSettings
 from services.dockerd.schema.network import NetworkConnect, NetworkCreate, NetworkDisconnect
 from services.dockerd.web.context import engine_of
@@ -63,7 +63,7 @@ async def connect_network(request: Request, reference: str) -> Response:
     network = engine.network.networks.get(reference)
     container = engine.containers.get(body.Container)
     asked = body.EndpointConfig or EndpointSettings()
-    interface.check(asked.DriverOpts)
+    check(network, asked)
     async with container.lock:
         if container.id in engine.network.sandboxes:
             await custom.attach(engine.network, container.id, network, asked)

@@ -25,6 +25,7 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
 from services.dockerd.logger import options
 from services.dockerd.metrics import meter
+from services.dockerd.network import reserve
 from services.dockerd.network.drivers import interface
 from services.dockerd.oci import limits, verify
 from services.dockerd.schema.container import ContainerConfig, CreateRequest, EndpointSettings, HostConfig
@@ -55,6 +56,7 @@ async def create(
     links.check(engine, host)
     networks = (given.NetworkingConfig.EndpointsConfig if given.NetworkingConfig else None) or {}
     container = _container(engine, config, host, image, networks)
+    wiring.check(engine, host, container.endpoints)
     runtimes.settle(engine, container)
     container.name = wanted or names.generate(engine.containers.taken)
     engine.containers.reserve(container.name, container.id)
@@ -137,6 +139,7 @@ def _endpoints(host: HostConfig, networks: dict[str, EndpointSettings | None]) -
              for name, settings in networks.items()}
     for settings in given.values():
         interface.check(settings.DriverOpts)
+        reserve.check(settings)
     if host.NetworkMode.startswith("container:"):
         return given
     found = {host.NetworkMode: EndpointSettings(), **given}

@@ -95,6 +95,9 @@ def _joined(engine: Engine, mode: str, namespace: str) -> str:
     if not other.state.running:
         raise errdefs.Conflict(
             f"cannot join {namespace.upper()} namespace of a non running container: {other.id}")
+    if namespace == "ipc" and other.host.IpcMode not in ("shareable", "host"):
+        hint = "(hint: use IpcMode:shareable for the donor container)"
+        raise errdefs.Conflict(f"can't join IPC of container {other.id}: non-shareable IPC {hint}")
     return f"/proc/{other.state.pid}/ns/{namespace}"
 
 

@@ -1,9 +1,13 @@
 """What the network controller is told of a container."""
 
+from collections.abc import Iterable
+
+from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.controller import Request
 from services.dockerd.network.forwarding import forwards
+from services.dockerd.network.request import ALONE
 from services.dockerd.schema.container import HostConfig
 
 
@@ -24,6 +28,19 @@ def request(engine: Engine, container: Container) -> Request:
         shared_container=shared,
         disabled=bool(container.config.NetworkDisabled),
     )
+
+
+def check(engine: Engine, host: HostConfig, endpoints: Iterable[str]) -> None:
+    """Refuse namespaces of containers that are not there, and networks that exclude one another."""
+    for mode in (host.NetworkMode, host.IpcMode, host.PidMode):
+        kind, _, other = mode.partition(":")
+        if kind == "container" and not other:
+            raise errdefs.InvalidArgument(f"invalid network mode: invalid container format {kind}:<name|id>")
+        if kind == "container" and mode != host.NetworkMode and not engine.containers.find(other):
+            raise errdefs.InvalidArgument(f"No such container: {other}")  # clients take 404 for a missing image
+    joined = sorted({host.NetworkMode, *endpoints})
+    if host.NetworkMode in ALONE and len(joined) > 1:
+        raise errdefs.InvalidArgument(f"Container cannot be connected to network endpoints: {', '.join(joined)}")
 
 
 def warnings(host: HostConfig) -> list[str]:

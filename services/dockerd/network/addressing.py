@@ -43,8 +43,12 @@ class Addressing:
                 self.pool.reserve(self.gateway)
         except Conflict as error:
             raise Conflict(f"failed to allocate gateway ({self.gateway}): {error}") from error
-        for address in self.auxiliary.values():
-            self.pool.reserve(ip_address(address))
+        for name, address in self.auxiliary.items():
+            try:
+                self.pool.reserve(ip_address(address))
+            except Conflict as error:
+                what = f"secondary ip address ({name}:{address})"
+                raise Conflict(f"failed to allocate {what}: {error}") from error
         if self.other_exit and self.other_exit not in self.pool:
             self.pool.reserve(self.other_exit)
         return self.pool

@@ -6,7 +6,7 @@ The texts are those of Docker's own checks.
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address, ip_interface
 
-from protos.errdefs import InvalidArgument, NotFound, PermissionDenied, Unimplemented
+from protos.errdefs import InvalidArgument, NotFound, PermissionDenied, Unavailable, Unimplemented
 from services.dockerd.network import ipam
 from services.dockerd.network.addressing import Addressing
 from services.dockerd.network.config import NetworkConfig
@@ -81,6 +81,10 @@ def _check(asked: NetworkCreate, others: Collection[Network]) -> None:
         raise InvalidArgument("network name cannot be empty")
     if asked.Name in (*PREDEFINED, "default"):
         raise PermissionDenied(f"operation is not permitted on predefined {asked.Name} network")
+    if asked.Scope == "swarm":
+        raise PermissionDenied("cannot create a swarm scoped network when swarm is not active")
+    if asked.Scope not in (None, "", "local"):
+        raise Unavailable(f"there are no networks of scope {asked.Scope!r}: this node is not a swarm manager")
     driver = asked.Driver or "bridge"
     if driver in ("host", "null"):
         raise PermissionDenied(f'only one instance of "{driver}" network is allowed')

@@ -64,7 +64,7 @@ def targets(request: Request, networks: Networks, *, default_bridge: bool = True
         names = ", ".join(sorted(network.name for network, _ in found.values()))
         raise Conflict(f"container cannot be connected to several networks when one is host or none: {names}")
     for network, settings in found.values():
-        _check(network, settings)
+        check(network, settings)
     return [first, *sorted(others, key=lambda target: target[0].name)]
 
 
@@ -72,7 +72,8 @@ def _canonical(reference: str) -> str:
     return "bridge" if reference in ("", "default") else reference
 
 
-def _check(network: Network, settings: EndpointSettings) -> None:
+def check(network: Network, settings: EndpointSettings) -> None:
+    """Refuse what is asked of a container's end on a network and cannot be."""
     interface.check(settings.DriverOpts)
     asked = settings.IPAMConfig
     if asked and (asked.IPv4Address or asked.IPv6Address) and network.name in PREDEFINED:

@@ -47,6 +47,12 @@ def endpoints(request: Request, found: list[Target]) -> list[Endpoint]:
     return made
 
 
+def check(asked: EndpointSettings) -> None:
+    """Refuse addresses that are none."""
+    for version in (4, 6):
+        _asked(asked, version)
+
+
 def free(network: Network | None, end: Endpoint) -> None:
     """Give its addresses back."""
     for address, _, _ in end.places if network else ():
@@ -58,12 +64,19 @@ def free(network: Network | None, end: Endpoint) -> None:
 def _address(addressing: Addressing, asked: EndpointSettings) -> Address:
     """A family's address: the one that is asked for, or any."""
     assert addressing.pool
-    text = getattr(asked.IPAMConfig, f"IPv{addressing.version}Address") if asked.IPAMConfig else None
-    if not text:
+    address = _asked(asked, addressing.version)
+    if address is None:
         return addressing.pool.allocate()
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise InvalidArgument(f"invalid IPv{addressing.version} address: {text}") from None
     addressing.pool.reserve(address)
+    return address
+
+
+def _asked(asked: EndpointSettings, version: int) -> Address | None:
+    text = getattr(asked.IPAMConfig, f"IPv{version}Address") if asked.IPAMConfig else None
+    try:
+        address = ip_address(text) if text else None
+    except ValueError:
+        address = None
+    if text and (address is None or address.version != version):
+        raise InvalidArgument(f"invalid endpoint settings:\ninvalid IPv{version} address: {text}")
     return address
