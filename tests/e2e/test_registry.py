@@ -116,8 +116,16 @@ def test_by_digest(docker: Docker, repository: str) -> None:
     docker.ok("rmi", "-f", f"{repository}:1", "busybox")
     out = docker.ok("pull", f"{repository}@{digest}")
     assert f"Status: Downloaded newer image for {repository}@{digest}" in out
+    assert out.splitlines()[0] == f"{repository}@{digest}: Pulling from {repository.partition('/')[2]}"
     assert docker.ok("run", "--rm", f"{repository}@{digest}", "echo", "runs") == "runs"
-    assert docker.ok("images", "--digests", "--format", "{{.Tag}} {{.Digest}}", repository) == f"<none> {digest}"
+    docker.ok("pull", f"{repository}:1")
+    docker.ok("tag", f"{repository}:1", f"{repository}-other:1")
+    docker.ok("push", "-q", f"{repository}-other:1")
+    form = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+    assert docker.ok("images", *form, repository) == f"{repository} 1 {digest}", "only what has this name"
+    docker.ok("rmi", f"{repository}-other:1", f"{repository}:1")
+    docker.ok("pull", f"{repository}@{digest}")
+    assert docker.ok("images", *form, repository) == f"{repository} <none> {digest}"
 
 
 def test_all_tags(docker: Docker, repository: str) -> None:

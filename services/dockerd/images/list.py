@@ -32,7 +32,7 @@ async def _summary(images: Images, image: Image, patterns: list[str]) -> dict[st
         "Id": image.id,
         "Labels": image.config.Labels,
         "ParentId": image.parent,
-        "RepoDigests": images.repo_digests(image),
+        "RepoDigests": sorted({f"{name.familiar_name}@{name.digest}" for name in names if name.digest}),
         "RepoTags": [name.familiar for name in names if name.tag],
         "SharedSize": -1,
         "Size": size,

@@ -118,7 +118,7 @@ class Pull:
     async def _fetch(self, source: Repository, name: Reference) -> tuple[str, Image]:
         found = await self._resolve(source, name)
         chosen = await self._choose(source, found, name)
-        self.say(progress.titled(f"Pulling from {name.path}", name.digest or name.tag))
+        self.say(progress.titled(f"Pulling from {name.path}", str(name) if name.digest else name.tag))
         return found.descriptor.digest, await self._take(source, chosen, name)
 
     async def _resolve(self, source: Repository, name: Reference) -> Fetched:
