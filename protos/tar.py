@@ -113,16 +113,18 @@ def _checksum_holds(block: bytes) -> bool:
 def pax_records(data: bytes) -> dict[str, bytes]:
     """The records of a pax header: `<length> <key>=<value>\\n`, each length counting itself."""
     records: dict[str, bytes] = {}
-    while data:
-        digits, space, _ = data.partition(b" ")
-        if not space or not digits.isdigit() or len(digits) > 20:
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 21)
+        digits = data[at : max(space, at)]
+        if not digits.isdigit():
             raise TarError("pax record has no length")
-        length = int(digits)
-        record, data = data[len(digits) + 1 : length], data[length:]
-        key, equals, value = record.removesuffix(b"\n").partition(b"=")
-        if len(record) != length - len(digits) - 1 or not record.endswith(b"\n") or not equals or not key:
+        end = at + int(digits)
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not space < end <= len(data) or data[end - 1 : end] != b"\n" or not equals or not key:
             raise TarError("pax record is malformed")
         records[key.decode(errors="surrogateescape")] = value
+        at = end
     return records
 
 

@@ -11,6 +11,7 @@ import time
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,9 +176,11 @@ def _snapshots(root: Path, rows: Rows, report: Report) -> Iterator[str]:
             continue  # a driver that keeps no directories
         there = {name for name in _names(place) if name.isdecimal()}
         report.snapshots[driver] = len(there)
-        present = [place / name for name in there if (place / name).exists()]
-        report.snapshot_bytes[driver] = sum(disk_usage(path)[0] for path in present)
-        report.file_bytes[driver] = sum(file_bytes(path) for path in present)
+        report.snapshot_bytes[driver] = report.file_bytes[driver] = 0
+        for name in there:
+            with suppress(FileNotFoundError):  # gone since the names were read
+                report.snapshot_bytes[driver] += disk_usage(place / name)[0]
+                report.file_bytes[driver] += file_bytes(place / name)
         report.trash += len(_names(place / directories.TRASH))
         for name in sorted(there):
             if (driver, name) not in known:

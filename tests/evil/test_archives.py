@@ -71,6 +71,8 @@ HARMLESS: dict[str, Callable[[Path], Files]] = {
     "absolute name": lambda place: {f"{place}/file": b"x"},
     "link replaced by a directory": lambda place: {"d": images.link(str(place)), "d/": b"", "d/file": b"x"},
 }
+ROW = {"Config": "c", "RepoTags": ["evil:1"], "Layers": []}
+CONFIG: dict[str, Any] = {"rootfs": {"type": "layers", "diff_ids": []}}
 BAD_LINE = [{"Config": "c", "RepoTags": ["evil:1"], "Layers": ["../../etc/passwd"]}]
 ARCHIVES: dict[str, Callable[[], bytes]] = {
     "no manifest": lambda: archive(other_json=[]),
@@ -89,12 +91,44 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
         "evil:1", {}, images.pack({"a": b"a"}), base=False,
         rootfs={"type": "layers", "diff_ids": ["sha256:" + "0" * 64]},
     ),
+    "more layers than its config names": lambda: images.docker_archive(
+        "evil:1", {}, images.pack({"a": b"a"}), base=False, rootfs={"type": "layers", "diff_ids": []},
+    ),
+    "a million layers": lambda: archive(
+        manifest_json=[{"Config": "c", "RepoTags": ["evil:1"], "Layers": ["c"] * 600_000}],
+        c={"rootfs": {"diff_ids": []}},
+    ),
+    "tags that are a word": lambda: archive(manifest_json=[{**ROW, "RepoTags": "evil:1"}], c=CONFIG),
+    "layers that are a word": lambda: archive(manifest_json=[{**ROW, "Layers": "c"}], c=CONFIG),
+    "config that is a number": lambda: archive(manifest_json=[{**ROW, "Config": 5}], c=CONFIG),
+    "entry that is null": lambda: archive(manifest_json=[ROW, None], c=CONFIG),
+    "second of two is bad": lambda: archive(manifest_json=[ROW, {**ROW, "Config": "absent"}], c=CONFIG),
+    "environment that is a number": lambda: archive(manifest_json=[ROW], c={**CONFIG, "config": {"Env": 5}}),
+    "label that is a number": lambda: archive(manifest_json=[ROW], c={**CONFIG, "config": {"Labels": {"a": 5}}}),
+    "number without bounds": lambda: archive(manifest_json=[ROW], c={**CONFIG, "config": {"StopTimeout": 2**70}}),
+    "history that is a word": lambda: archive(manifest_json=[ROW], c={**CONFIG, "history": "x"}),
+    "time that is none": lambda: archive(manifest_json=[ROW], c={**CONFIG, "created": "yesterday"}),
+    "deep config": lambda: archive(manifest_json=[ROW], c=b'{"x":' * 100_000 + b"1" + b"}" * 100_000),
+    "index that is a manifest too": lambda: archive(index_json={"manifests": [], "layers": [], "config": {}}),
+    "index that is a manifest to Go": lambda: archive(index_json={"manifests": [], "Layers": []}),
+    "index of a blob with other bytes": lambda: images.pack({
+        "index.json": json.dumps({"manifests": [{"digest": "sha256:" + "0" * 64, "size": 2}]}).encode(),
+        f"blobs/sha256/{'0' * 64}": b"{}",
+    }),
+    "directory without end": lambda: directory_of(1 << 40),
     "link in a circle": lambda: images.pack({
         "manifest.json": json.dumps([{"Config": "a", "RepoTags": [], "Layers": []}]).encode(),
         "a": images.link("b"), "b": images.link("a"),
     }),
     "cut short": lambda: images.docker_archive("evil:1", {}, images.pack({"a": b"a" * 9000}), base=False)[:5000],
 }
+
+
+def directory_of(size: int) -> bytes:
+    """One that says it has data, of which some comes."""
+    entry = kind(tarfile.DIRTYPE)
+    entry.name, entry.size = "d", size
+    return entry.tobuf() + bytes(9 << 20)
 
 
 def bounded() -> tarfile.TarInfo:
@@ -106,6 +140,7 @@ def bounded() -> tarfile.TarInfo:
 @pytest.fixture(scope="module", autouse=True)
 def nothing_kept(engine: Engine) -> Iterator[None]:
     """Of all archives here together, once what they brought is collected."""
+    engine.docker.ok("run", "--rm", "busybox", "true")  # what the image has for its containers
     before = settled(engine)
     yield
     after = settled(engine)
@@ -135,4 +170,44 @@ def test_layer_stays_inside(engine: Engine, sentinel: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_archive_is_refused(engine: Engine, api: API, name: str) -> None:
     refused(engine, ARCHIVES[name]())
-    assert api("GET", "/_ping").status == 200
+    assert api("GET", "/images/json").status == 200
+
+
+SILENT: dict[str, Any] = {
+    "nulls": dict.fromkeys(("created", "author", "os", "history", "variant")),
+    "null within": {"config": {"Cmd": None, "Env": ["A=b"], "Labels": {"a": None}, "ExposedPorts": {"80/tcp": None}}},
+    "steps without times": {"history": [{"created_by": "x"}, None, {"created": None, "empty_layer": True}]},
+    "half of a pair": {"author": "\ud800", "config": {"Labels": {"a": "\udfff"}, "Env": ["A=\ud800"]}},
+    "parts nobody reads": {"id": 5, "container_config": "x", "config": {"Unknown": [1]}},
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_config_that_says_little_is_an_image_as_others(engine: Engine, api: API, name: str) -> None:
+    """It can be listed, looked at, run and saved: one image never is in the way of all others."""
+    fields = {"history": None, **SILENT[name]}
+    data = images.docker_archive("evil:1", fields.pop("config", None) or {}, **fields)
+    assert api("POST", "/images/load", data).status == 200
+    try:
+        for path in ("images/json", "images/evil:1/json", "images/evil:1/history", "system/df", "images/evil:1/get"):
+            assert api("GET", f"/{path}").status == 200, path
+        assert engine.docker.ok("run", "--rm", "evil:1", "echo", "on") == "on"
+    finally:
+        engine.docker.ok("rmi", "-f", "evil:1")
+
+
+def test_last_of_two_members_counts(engine: Engine) -> None:
+    """As for whoever unpacks the archive into a directory first."""
+    good = images.docker_archive("evil:1", {"Labels": {"which": "last"}}, base=True)
+    first = archive(manifest_json=[{**ROW, "Config": "absent"}])
+    assert "Loaded image: evil:1" in engine.docker("load", stdin=first[:1024] + good).out
+    assert engine.docker.ok("inspect", "-f", "{{.Config.Labels.which}}", "evil:1") == "last"
+    engine.docker.ok("rmi", "evil:1")
+
+
+def test_manifest_json_counts_beside_an_index(engine: Engine) -> None:
+    good = images.docker_archive("evil:1", {"Labels": {"which": "manifest"}}, base=True)
+    other = archive(index_json={"manifests": [{"digest": "sha256:" + "0" * 64, "size": 2}]})
+    assert "Loaded image: evil:1" in engine.docker("load", stdin=other[:1024] + good).out
+    assert engine.docker.ok("inspect", "-f", "{{.Config.Labels.which}}", "evil:1") == "manifest"
+    engine.docker.ok("rmi", "evil:1")

@@ -5,7 +5,7 @@ import lzma
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, Final, Protocol
 
-from protos.errdefs import InvalidArgument
+from protos.errdefs import InvalidArgument, ResourceExhausted
 
 SNIFF: Final = 8
 """Bytes that tell the format."""
@@ -14,6 +14,11 @@ SNIFF: Final = 8
 _PIECE: Final = 1 << 20
 _SLICE: Final = 2 << 10
 """Bytes of zstd that are fed at once: a block of 4 may stand for 128 KiB, and the library does not stop in between."""
+
+
+FREE_SIZE: Final = 1 << 30
+MAX_RATIO: Final = 1100
+"""An archive of more than FREE_SIZE bytes may not be more than so many times its compressed size: gzip cannot be."""
 
 
 class Decompressor(Protocol):
@@ -116,9 +121,20 @@ class Inflater:
     def __init__(self, make: Callable[[], Decompressor]) -> None:
         self._make = make
         self._current: Decompressor | None = None
+        self._taken = self._given = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What comes of `data`, in pieces of some megabytes at most, however little it was packed to."""
+        self._taken += len(data)
+        for piece in self._inflate(data):
+            self._given += len(piece)
+            if self._given > FREE_SIZE and self._given > MAX_RATIO * self._taken:
+                raise ResourceExhausted(
+                    f"archive grows beyond {MAX_RATIO} times its {self._taken} bytes; it is refused as a bomb"
+                )
+            yield piece
+
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._current is None:
                 if not data.strip(b"\0"):

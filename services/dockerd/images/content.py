@@ -133,7 +133,7 @@ async def keep(client: Client, lease: str, digest: str) -> bool:
     return True
 
 
-async def hold(client: Client, lease: str, digest: str) -> None:
-    """Have a lease keep content that is there."""
-    resource = leases_pb2.Resource(id=digest, type="content")
+async def hold(client: Client, lease: str, name: str, kind: str = "content") -> None:
+    """Have a lease keep content, or something of another kind, that is there."""
+    resource = leases_pb2.Resource(id=name, type=kind)
     await client.call(client.leases.AddResource, leases_pb2.AddResourceRequest(id=lease, resource=resource))

@@ -10,15 +10,14 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from protos import tar
 from protos.errdefs import InvalidArgument, NotFound
 from services.dockerd.images import codec, content, legacy, manifest, progress, reference, tarball
+from services.dockerd.images.document import parse_config
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
-from services.dockerd.images.store import PARENT, Images, check_platform, read_image
+from services.dockerd.images.store import PARENT, Images, check_layers, check_platform, read_image
 from services.dockerd.images.unpack import exists, unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
@@ -103,7 +102,8 @@ async def _take_in(images: Images, body: AsyncIterable[bytes], lease: str) -> Ar
             base = posixpath.dirname(path) if header.type == tar.SYMLINK else ""
             archive.links[path] = posixpath.normpath(posixpath.join(base, header.link.decode(errors="surrogateescape")))
         if header.type != tar.REGULAR:
-            await reader.exactly(header.size)
+            async for _ in reader.pieces(header.size, content.CHUNK):
+                pass
         elif path in _DOCUMENTS:
             if header.size > manifest.LIMIT:
                 raise InvalidArgument(f"invalid archive: {path} is larger than {manifest.LIMIT} bytes")
@@ -129,15 +129,12 @@ Found = list[tuple[Descriptor, list[reference.Reference]]]
 
 
 async def _docker_archive(images: Images, archive: Archive, lease: str) -> Found:
-    try:
-        entries = orjson.loads(archive.documents["manifest.json"])
-    except orjson.JSONDecodeError as error:
-        raise InvalidArgument(f"invalid archive: manifest.json: {error}") from error
+    entries = manifest.parse_json(archive.documents["manifest.json"], "invalid archive: manifest.json")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidArgument("invalid archive: manifest.json is not a list of objects")
     found: Found = []
     for entry in entries:
-        names = [reference.parse(str(name)).tagged() for name in entry.get("RepoTags") or []]
+        names = [reference.parse(name).tagged() for name in _strings(entry, "RepoTags")]
         found.append((await _manifest_of(images, archive, entry, lease), names))
     await _link(images, archive, entries)
     return found
@@ -157,19 +154,27 @@ async def _link(images: Images, archive: Archive, entries: list[dict[str, Any]])
 
 
 async def _diff_ids(images: Images, config: str) -> list[str]:
-    document = manifest.parse_config(await content.read(images.client, config))
+    document = parse_config(await content.read(images.client, config))
     return [str(each) for each in document["rootfs"].get("diff_ids") or []]
 
 
 async def _manifest_of(images: Images, archive: Archive, entry: dict[str, Any], lease: str) -> Descriptor:
     """Write the manifest that an entry of manifest.json describes in its own way."""
-    config = archive.blob(posixpath.normpath(str(entry.get("Config"))))
-    paths = entry.get("Layers") or []
-    if not isinstance(paths, list):
-        raise InvalidArgument("invalid archive: manifest.json: Layers is not a list")
-    layers = [_layer(archive.blob(posixpath.normpath(str(path)))) for path in paths]
-    manifest.parse_config(await content.read(images.client, config.digest))
+    path = entry.get("Config")
+    if not path or not isinstance(path, str):
+        raise InvalidArgument("invalid archive: manifest.json: Config names no file")
+    config = archive.blob(posixpath.normpath(path))
+    paths = _strings(entry, "Layers")
+    check_layers(len(paths), parse_config(await content.read(images.client, config.digest)))
+    layers = [_layer(archive.blob(posixpath.normpath(path))) for path in paths]
     return await write_manifest(images, Descriptor(manifest.OCI_CONFIG, config.digest, config.size), layers, lease)
+
+
+def _strings(entry: dict[str, Any], key: str) -> list[str]:
+    found = entry.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidArgument(f"invalid archive: manifest.json: {key} is not a list of strings")
+    return found
 
 
 async def _legacy_archive(images: Images, archive: Archive, lease: str) -> Found:

@@ -55,13 +55,39 @@ def load_json(data: bytes, what: str) -> dict[str, Any]:
     """A JSON object; InvalidArgument saying `what` it was to be otherwise."""
     if len(data) > LIMIT:
         raise InvalidArgument(f"{what} is larger than {LIMIT} bytes")
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"{what} is not valid JSON: {error}") from error
+    document = parse_json(data, what)
     if not isinstance(document, dict):
         raise InvalidArgument(f"{what} is not a JSON object")
     return document
+
+
+def parse_json(data: bytes, what: str) -> Any:
+    """Any JSON, as Go reads it: numbers are numbers, and text is text whatever its bytes."""
+    try:
+        found = json.loads(data.decode(errors="replace"), parse_constant=_no_number)
+        return _text(found) if rb"\ud" in data.lower() else found
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{what} is not valid JSON: {error}") from error
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
+
+
+def _text(value: Any) -> Any:
+    """The same without halves of surrogate pairs, which cannot be encoded."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    if isinstance(value, dict):
+        return {_text(key): _text(each) for key, each in value.items()}
+    return value
+
+
+def _keys(document: dict[str, Any]) -> set[str]:
+    """In lower case: to Go's decoder `Layers` is `layers`."""
+    return {key.lower() for key in document}
 
 
 def descriptor(document: Any, what: str) -> Descriptor:
@@ -87,7 +113,7 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> tuple[Descrip
 def parse_manifest(data: bytes) -> Manifest:
     """A manifest; a document that could be read as an index as well is refused (CVE-2021-41190)."""
     document = load_json(data, "image manifest")
-    if "manifests" in document:
+    if "manifests" in _keys(document):
         raise InvalidArgument("image manifest is ambiguous: it has both layers and manifests")
     return Manifest(
         descriptor(document.get("config"), "image manifest: config"), _descriptors(document, "layers", "image manifest")
@@ -97,10 +123,13 @@ def parse_manifest(data: bytes) -> Manifest:
 def parse_index(data: bytes) -> tuple[tuple[Descriptor, dict[str, Any]], ...]:
     """The manifests of an index, each with its platform as written (empty where it names none)."""
     document = load_json(data, "image index")
-    if "layers" in document or "config" in document:
+    if _keys(document) & {"layers", "config", "fslayers"}:
         raise InvalidArgument("image index is ambiguous: it has both manifests and layers")
-    platforms = [item.get("platform") or {} for item in document.get("manifests", []) if isinstance(item, dict)]
-    return tuple(zip(_descriptors(document, "manifests", "image index"), platforms, strict=True))
+    found = _descriptors(document, "manifests", "image index")
+    platforms = [item.get("platform") or {} for item in document["manifests"]]
+    if not all(isinstance(each, dict) for each in platforms):
+        raise InvalidArgument("image index: a platform is not an object")
+    return tuple(zip(found, platforms, strict=True))
 
 
 def kind_of(media_type: str, data: bytes) -> str:
@@ -129,23 +158,6 @@ def is_index(media_type: str, data: bytes) -> bool:
     if media_type:
         return media_type in (OCI_INDEX, MANIFEST_LIST)
     return "manifests" in load_json(data, "image manifest")
-
-
-def parse_config(data: bytes) -> dict[str, Any]:
-    """An image config with every part that we read checked; parts that are missing stay missing."""
-    document = load_json(data, "image config")
-    rootfs = document.setdefault("rootfs", {"type": "layers", "diff_ids": []})
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if diff_ids is None and isinstance(rootfs, dict):
-        diff_ids = rootfs["diff_ids"] = []
-    if not isinstance(diff_ids, list) or not all(isinstance(each, str) and is_digest(each) for each in diff_ids):
-        raise InvalidArgument("image config: rootfs.diff_ids is not a list of digests")
-    history = document.get("history") or []
-    if not isinstance(history, list) or not all(isinstance(each, dict) for each in history):
-        raise InvalidArgument("image config: history is not a list of objects")
-    if not isinstance(document.get("config") or {}, dict):
-        raise InvalidArgument("image config: config is not an object")
-    return document
 
 
 def chain_ids(diff_ids: list[str]) -> tuple[str, ...]:

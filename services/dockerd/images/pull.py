@@ -8,6 +8,7 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd.images import content, manifest, platform, progress
+from services.dockerd.images.document import parse_config
 from services.dockerd.images.downloads import Downloads
 from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_document
@@ -151,7 +152,7 @@ class Pull:
             return known
         async with self.images.lease() as lease:
             await self.downloads.fetch(source, parsed.config, lease, _silent)
-            document = manifest.parse_config(await content.read(self.images.client, parsed.config.digest))
+            document = parse_config(await content.read(self.images.client, parsed.config.digest))
             image = Image(parsed.config.digest, chosen.descriptor, chosen.descriptor, parsed.layers, document)
             self._check(image, name)
             await write_document(self.images, chosen.data, parsed.config, list(parsed.layers), lease)

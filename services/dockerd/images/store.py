@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from protos import errdefs, snapshots
 from protos.containerd.services.events.v1 import events_pb2
@@ -18,12 +18,15 @@ from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
 from services.dockerd import storage
 from services.dockerd.images import content, manifest, orphans, platform, reference
+from services.dockerd.images.document import parse_config
 from services.dockerd.images.image import Image
 from services.dockerd.images.reference import Reference
 from services.dockerd.remote.client import Client
 
 log = logging.getLogger("images")
 
+MAX_LAYERS: Final = 498
+"""overlayfs stacks 500 directories, two of which are a container's own."""
 DANGLING: Final = "moby-dangling@"
 """Prefix of the containerd name that keeps an image which no longer has one of its own."""
 
@@ -312,6 +315,17 @@ PARENT: Final = "moby/parent"
 """Label of a config's content: the image that this one was committed on."""
 
 
+def check_layers(number: int, document: dict[str, Any]) -> None:
+    """A manifest has the layers that its config names, and no more than a kernel can stack."""
+    named = len(document["rootfs"]["diff_ids"])
+    if named != number:
+        raise errdefs.InvalidArgument(
+            f"invalid manifest, layers length mismatch: expected {number}, got {named}; its config names {named}"
+        )
+    if number > MAX_LAYERS:
+        raise errdefs.InvalidArgument(f"max depth exceeded: {number} layers, more than {MAX_LAYERS}")
+
+
 async def read_image(
     client: Client, target: manifest.Descriptor, wanted: platform.Platform | None = None
 ) -> Image:
@@ -326,7 +340,8 @@ async def read_image(
         target = found if wanted else target
         data = await content.read(client, found.digest)
     parsed = manifest.parse_manifest(data)
-    document = manifest.parse_config(await content.read(client, parsed.config.digest))
+    document = parse_config(await content.read(client, parsed.config.digest))
+    check_layers(len(parsed.layers), document)
     found = manifest.Descriptor(found.media_type, found.digest, len(data))
     parent = (await content.labels(client, parsed.config.digest)).get(PARENT, "")
     return Image(parsed.config.digest, target, found, parsed.layers, document, parent)

@@ -9,22 +9,20 @@ from services.dockerd.images.codec import Reader
 
 async def entries(reader: Reader) -> AsyncIterator[tar.Header]:
     """Headers of a tar stream. The caller reads exactly `header.size` bytes before it asks for the next."""
-    known: dict[str, bytes] = {}
     following: dict[str, bytes] = {}
+    long: dict[str, bytes] = {}  # GNU's names win over pax's, as in Docker
     try:
         while (header := tar.parse(await _block(reader))) is not None:
             if header.is_extension:
                 data = await _extension(reader, header)
-                if header.type == tar.PAX_GLOBAL:
-                    known |= tar.pax_records(data)
-                elif header.type == tar.PAX:
-                    following |= tar.pax_records(data)
-                else:
+                if header.type == tar.PAX:
+                    following = tar.pax_records(data)
+                elif header.type != tar.PAX_GLOBAL:
                     key = "path" if header.type == tar.GNU_LONG_NAME else "linkpath"
-                    following[key] = data.rstrip(b"\0")
+                    long[key] = data.partition(b"\0")[0]
                 continue
-            header = tar.extended(header, known | following)
-            following = {}
+            header = tar.extended(header, following | long)
+            following, long = {}, {}
             yield header
             await reader.exactly(header.padding)
     except tar.TarError as error:

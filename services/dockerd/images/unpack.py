@@ -84,7 +84,7 @@ class _Unpacking:
         self._turns = asyncio.Semaphore(len(os.sched_getaffinity(0)) + 1 if images.rebases else 1)
 
     async def layer(self, step: _Step, before: "asyncio.Task[None] | None") -> None:
-        there = await exists(self._images, step.chain_id)
+        there = await _held(self._images, step.chain_id, self._lease)
         await self._ready(step.layer)
         if there:
             self._report(step.layer, "Already exists", 0, 0)
@@ -127,6 +127,14 @@ class _Unpacking:
             snapshotter=self._images.snapshotter, name=step.chain_id, key=key, parent=parent, labels=labels
         )
         await self._images.client.call(self._images.client.snapshots.Commit, commit, lease=self._lease)
+
+
+async def _held(images: Images, chain_id: str, lease: str) -> bool:
+    """Whether a layer is unpacked, and stays so: what nothing refers to at the moment is garbage otherwise."""
+    if not await exists(images, chain_id):
+        return False
+    await content.hold(images.client, lease, chain_id, f"snapshots/{images.snapshotter}")
+    return await exists(images, chain_id)
 
 
 async def exists(images: Images, chain_id: str) -> bool:

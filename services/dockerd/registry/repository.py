@@ -19,6 +19,7 @@ _KNOWN: Final = (manifest.MANIFEST, manifest.MANIFEST_LIST, manifest.OCI_MANIFES
 _ACCEPT: Final = {"Accept": ", ".join((*_KNOWN, manifest.SCHEMA1_SIGNED, manifest.SCHEMA1, "*/*;q=0.1"))}
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _PAGES: Final = 1000
+_TAGS: Final = 500_000
 PIECE: Final = 1 << 20
 
 
@@ -69,6 +70,8 @@ class Repository:
             if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
                 raise InvalidArgument("list of tags: tags is not a list of names")
             found += names
+            if len(found) > _TAGS:
+                raise InvalidArgument(f"list of tags has more than {_TAGS} names")
             if link is None:
                 return found
             where = urljoin(here, link[1])

@@ -21,6 +21,8 @@ from services.dockerd.registry.tokens import Answers
 _HOPS: Final = 10
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30, sock_read=60)
 """Seconds to connect, and that a peer may say nothing. What takes long while bytes come may take long."""
+_WHOLE: Final = 300
+"""Seconds that a body may take which is needed as a whole."""
 _ERROR: Final = 64 << 10
 """Bytes of an error's body that are read."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -113,12 +115,15 @@ class Session:
         """A small body as a whole; more than `limit` bytes are an error, or cut off."""
         data = bytearray()
         try:
-            async for piece in reply.content.iter_any():
-                data += piece
-                if len(data) > limit:
-                    if cut:
-                        break
-                    raise errdefs.InvalidArgument(f"{reply.url}: the registry's answer is larger than {limit} bytes")
+            async with asyncio.timeout(_WHOLE):
+                async for piece in reply.content.iter_any():
+                    data += piece
+                    if len(data) > limit:
+                        if cut:
+                            break
+                        raise errdefs.InvalidArgument(
+                            f"{reply.url}: the registry's answer is larger than {limit} bytes"
+                        )
         except _FAILURES as error:
             raise errors.unreachable(reply.method, str(reply.url), error) from error
         return bytes(data[:limit])
@@ -136,13 +141,19 @@ class Session:
                 raise errors.unreachable("GET", url, error) from error
 
     async def _send(
-        self, method: str, url: str, authorization: str, headers: dict[str, str] | None, data: Any
+        self, method: str, url: str, authorization: str, headers: dict[str, str] | None, data: Any,
+        home: tuple[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
-        """One request with the redirects behind it. Secrets go to the address that asked for them, no further."""
-        asked, origin = url, _origin(url)
+        """One request with the redirects behind it.
+
+        Secrets go to the address that asked for them, no further: not to where it says that uploads and lists go on.
+        """
+        own, asked = _origin(self.endpoint.base), url
+        if _origin(url) != own:
+            await _routable(url, f"{self.endpoint.base} names")
         for _ in range(_HOPS):
-            sent = dict(self.endpoint.headers if _origin(asked) == origin else ()) | (headers or {})
-            if authorization and _origin(asked) == origin:
+            sent = dict(self.endpoint.headers if _origin(asked) == own else ()) | (headers or {})
+            if authorization and _origin(asked) == (home or own):
                 sent["Authorization"] = authorization
             reply = await self._once(method, asked, sent, data)
             target = reply.headers.get("Location", "")
@@ -158,9 +169,7 @@ class Session:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise errors.Refused(f'Get "{source}": redirect to {url!r}: unsupported protocol scheme', 400)
         if _origin(url) != _origin(source):
-            for address in await hosts.addresses(parts.hostname):
-                if address.is_link_local:
-                    raise errors.Refused(f'Get "{source}": redirect to the link-local address {address} refused', 403)
+            await _routable(url, f'Get "{source}": redirect to')
         return url
 
     async def _once(self, method: str, url: str, headers: dict[str, str], data: Any) -> aiohttp.ClientResponse:
@@ -198,11 +207,20 @@ class Session:
     ) -> bytes:
         full = str(URL(url).update_query(list(query)) if query else URL(url))
         async with asyncio.timeout(60):
-            reply = await self._send("POST" if form else "GET", full, headers.pop("Authorization", ""), headers, form)
+            reply = await self._send(
+                "POST" if form else "GET", full, headers.pop("Authorization", ""), headers, form, home=_origin(full)
+            )
             async with reply:
                 if reply.status != 200:
                     raise errors.refused(reply.status, reply.reason or "", await self.body(reply, _ERROR, cut=True))
                 return await self.body(reply, 1 << 20)
+
+
+async def _routable(url: str, what: str) -> None:
+    """Refuse an address that only this machine's neighbourhood has: at such a one clouds give out secrets."""
+    for address in await hosts.addresses(urlsplit(url).hostname or ""):
+        if address.is_link_local:
+            raise errors.Refused(f"{what} the link-local address {address} refused", 403)
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import zstandard
 
-from protos.errdefs import InvalidArgument
+from protos.errdefs import InvalidArgument, ResourceExhausted
 from services.dockerd.images import codec
 
 TEXT = b"layer bytes " * 5000
@@ -49,6 +49,18 @@ def test_padding_after_the_end_is_ignored() -> None:
 def test_a_broken_stream_says_so(packed: bytes) -> None:
     with pytest.raises(InvalidArgument, match="archive is not readable"):
         inflate(packed)
+
+
+@pytest.mark.parametrize("pack", [zstandard.compress, bz2.compress, lzma.compress])
+def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]) -> None:
+    monkeypatch.setattr(codec, "FREE_SIZE", 1 << 20)
+    with pytest.raises(ResourceExhausted, match="refused as a bomb"):
+        inflate(pack(bytes(16 << 20)))
+
+
+def test_gzip_of_zeros_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "FREE_SIZE", 1 << 20)
+    assert len(inflate(gzip.compress(bytes(16 << 20)))) == 16 << 20
 
 
 def test_an_empty_stream_is_empty() -> None:
