@@ -102,6 +102,7 @@ class _Unpacking:
             await self._commit(step, key, labels)
         except errdefs.AlreadyExists:
             await _drop(self._images, key)  # another unpack of the same layer was quicker
+            await _held(self._images, step.chain_id, self._lease)
         except BaseException:
             await _drop(self._images, key)
             raise
