@@ -1,6 +1,7 @@
 """`docker attach`, `start -a`, and terminals: streams in, out, and let go of."""
 
 import select
+import signal
 
 import pytest
 
@@ -21,8 +22,14 @@ def test_a_shell_on_a_terminal(docker: Docker) -> None:
         terminal.expect("30 90")
         terminal.expect("42")
         terminal.resize(40, 120)
-        terminal.child.send_signal(28)
-        until(lambda: terminal.send("stty size\r") or "40 120" in screen(terminal), "the new size arrives")
+
+        def arrived() -> bool:
+            """The client looks out for changes a moment after it has shown the prompt."""
+            terminal.child.send_signal(signal.SIGWINCH)
+            terminal.send("stty size\r")
+            return "40 120" in screen(terminal)
+
+        until(arrived, "the new size arrives", 30)
         terminal.send("exit 12\r")
         assert terminal.wait() == 12
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.harness.cli import Docker, end
+from tests.harness.engine import REFERENCE
 from tests.harness.http import API
 from tests.harness.wait import until
 
@@ -320,7 +321,10 @@ def test_start_of_many_at_once(api: API) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [204] + [304] * 5
+    if REFERENCE:  # it says 204 to those, too, who came while the first was starting it
+        assert len(statuses) == 6 and {204} <= set(statuses) <= {204, 304}
+    else:
+        assert sorted(statuses) == [204] + [304] * 5
 
 
 def test_stop_and_start_say_304(api: API) -> None:
