@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from deploy import image
 from tests.fakes.registry import send, serving
@@ -100,6 +101,11 @@ def test_load_of_an_archive_from_before_manifests(docker: Docker) -> None:
     assert docker.ok("history", "--format", "{{.CreatedBy}}.", "ancient:1").splitlines() == ["touch /f.", "."]
     layers = docker.ok("image", "inspect", "-f", "{{len .RootFS.Layers}}", "ancient:1", "ancient:base")
     assert layers.split() == ["2", "1"]
+
+
+@pytest.mark.ours  # docker.io 20.10 has no zstd
+def test_load_of_a_zstd_archive(docker: Docker) -> None:
+    assert load(docker, zstandard.compress(busybox().read_bytes())) == "Loaded image: busybox:latest"
 
 
 def test_load_moves_a_name(docker: Docker) -> None:

@@ -141,7 +141,7 @@ class Inflater:
                     break  # padding after the last member
                 self._current = self._make()
             try:
-                yield from self._current.inflate(data)
+                yield from filter(None, self._current.inflate(data))  # nothing yet is not the end
             except Exception as error:  # zlib, lzma, zstandard and isal have classes of their own, imported only on use
                 raise InvalidArgument(f"archive is not readable: {error}") from error
             data = b""

@@ -2,6 +2,7 @@ import asyncio
 import bz2
 import gzip
 import lzma
+import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -33,6 +34,17 @@ def inflate(data: bytes, size: int = 1000) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 def test_streams_are_recognised_and_inflated(packed: bytes, size: int) -> None:
     assert inflate(packed, size) == TEXT
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_piece_that_gives_nothing_yet_does_not_end_the_stream(pack: Callable[[bytes], bytes]) -> None:
+    text = random.Random(1).randbytes(300_000)
+
+    async def run() -> bytes:
+        reader = codec.Reader(codec.plain(pieces(pack(text), 1000)))
+        return await reader.exactly(len(text) + 1)
+
+    assert asyncio.run(run()) == text
 
 
 def test_members_in_a_row_are_joined() -> None:
