@@ -1,5 +1,6 @@
 """Registries that lie, break off or lead astray: the pull fails in words, nothing is kept, the engine lives on."""
 
+import gzip
 import json
 import secrets
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.registry import Fake, Handler, send, serving
+from tests.fakes.registry import Fake, Handler, body, send, serving
 from tests.harness import images
 from tests.harness.cli import Docker
 from tests.harness.engine import HOST, Engine
@@ -169,6 +170,120 @@ def test_secrets_stay_with_the_registry_that_asked(engine: Engine, docker: Docke
         docker.ok("logout", fake.address)
         assert other.requests and not any("Authorization" in headers for _, headers in other.requests)
         assert any("signed=a%2Fb" in path for path, _ in other.requests)
+
+
+def test_secrets_do_not_go_where_uploads_and_lists_go_on(engine: Engine, docker: Docker, fake: Fake) -> None:
+    """A registry may say that these go on elsewhere, but is not told secrets for that."""
+    with serving(engine.network, 5101, HOST) as other:
+        elsewhere = f"http://{other.address}/v2/moved/"
+
+        def rules(handler: Handler) -> bool:
+            body(handler)
+            if "Authorization" not in handler.headers:
+                send(handler, 401, headers={"WWW-Authenticate": 'Basic realm="tests"'})
+            elif handler.path == "/v2/":
+                send(handler, 200)
+            elif handler.command == "HEAD":
+                send(handler, 404)
+            elif handler.command == "POST":
+                send(handler, 202, headers={"Location": f"{elsewhere}upload"})
+            elif handler.path.endswith("/tags/list"):
+                send(handler, 200, b'{"tags": []}', {"Link": f'<{elsewhere}tags>; rel="next"'})
+            else:
+                send(handler, 201)
+            return True
+
+        def takes(handler: Handler) -> bool:
+            body(handler)
+            status = {"PATCH": 202, "PUT": 201}.get(handler.command, 200)
+            send(handler, status, b'{"tags": []}', {"Location": f"{elsewhere}upload"})
+            return True
+
+        fake.rules.append(rules)
+        other.rules.append(takes)
+        docker.ok("login", "-u", "alice", "-p", "secret", fake.address)
+        docker.ok("tag", "busybox", f"{fake.address}/mine:1")
+        docker.ok("push", f"{fake.address}/mine:1")
+        docker("pull", "-a", f"{fake.address}/mine")
+        docker.ok("logout", fake.address)
+        asked = {path.partition("?")[0] for path, _ in other.requests}
+        assert asked == {"/v2/moved/upload", "/v2/moved/tags"}
+        assert not any("Authorization" in headers for _, headers in other.requests)
+
+
+def test_a_token_server_among_the_neighbours_is_refused(engine: Engine, fake: Fake) -> None:
+    def asks(handler: Handler) -> bool:
+        send(handler, 401, headers={"WWW-Authenticate": 'Bearer realm="http://169.254.169.254/latest/meta-data"'})
+        return True
+
+    fake.rules.append(asks)
+    assert "link-local address 169.254.169.254 refused" in refused(engine, fake, "token:1")
+
+
+def test_a_token_without_end(engine: Engine, fake: Fake) -> None:
+    def asks(handler: Handler) -> bool:
+        if handler.path.startswith("/token"):
+            send(handler, 200, b'{"token":"' + b"a" * (2 << 20) + b'"}')
+        else:
+            send(handler, 401, headers={"WWW-Authenticate": f'Bearer realm="http://{fake.address}/token"'})
+        return True
+
+    fake.rules.append(asks)
+    assert "is larger than" in refused(engine, fake, "token:1")
+
+
+def test_a_list_of_tags_without_end(engine: Engine, fake: Fake) -> None:
+    page = json.dumps({"tags": [f"tag{number}" for number in range(200_000)]}).encode()
+
+    def lists(handler: Handler) -> bool:
+        if not handler.path.partition("?")[0].endswith("/tags/list"):
+            return False
+        send(handler, 200, page, {"Link": '</v2/endless/tags/list?last=x>; rel="next"'})
+        return True
+
+    fake.rules.append(lists)
+    assert "has more than 500000 names" in engine.docker.fails("pull", "-a", f"{fake.address}/endless")
+
+
+def test_a_packed_manifest_is_none(engine: Engine, fake: Fake) -> None:
+    """Nobody asked for another encoding."""
+
+    def packs(handler: Handler) -> bool:
+        if "/manifests/" not in handler.path:
+            return False
+        packed = gzip.compress(images.manifest(b"{}", []))
+        send(handler, 200, packed, {"Content-Encoding": "gzip", "Content-Type": images.MANIFEST})
+        return True
+
+    fake.rules.append(packs)
+    assert "not valid JSON" in refused(engine, fake, "packed:1")
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["large", "many"])
+def test_headers_without_end(engine: Engine, fake: Fake, many: bool) -> None:
+    def floods(handler: Handler) -> bool:
+        if "/manifests/" not in handler.path:
+            return False
+        handler.send_response(200)
+        try:
+            for number in range(2000):
+                handler.wfile.write(b"X-%d: %s" % (number, b"a" * 5000) + (b"\r\n" if many else b""))
+        except OSError:
+            pass
+        handler.close_connection = True
+        return True
+
+    fake.rules.append(floods)
+    refused(engine, fake, "headers:1")
+
+
+@pytest.mark.parametrize(
+    "config", [b"[" * 100_000, b'{"config": {"Env": 5}}', b'{"history": [5]}', b'{"created": "yesterday"}']
+)
+def test_nonsense_instead_of_a_config(engine: Engine, fake: Fake, api: API, config: bytes) -> None:
+    fake.image("config:1", config, [])
+    assert "image config" in refused(engine, fake, "config:1")
+    assert api("GET", "/images/json").status == 200
 
 
 def test_a_broken_download_goes_on_where_it_broke(engine: Engine, docker: Docker, fake: Fake) -> None:
