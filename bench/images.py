@@ -1,12 +1,11 @@
 """Images beside docker.io: load, push, pull, save, commit and rmi of one with many files and of one with a large one;
-and the most memory that all processes of an engine have of their own while they load one.
+and the most memory (PSS) that all processes of an engine have at once while they load one.
 
 Each engine has a docker-registry of its own, empty at the beginning of every round.
 """
 
 import hashlib
 import io
-import os
 import shutil
 import statistics
 import tarfile
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from bench.metrics import pss
 from tests.harness import images, leftovers
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
@@ -105,22 +105,13 @@ def steps(engine: Engine, archive: Path, name: str) -> dict[str, float]:
     return found
 
 
-def own(pid: int) -> int:
-    """Bytes that a process shares with no file; 0 once it has ended."""
-    try:
-        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
-    except (OSError, ValueError):
-        return 0
-    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
-
-
 def peak(engine: Engine, archive: Path, name: str) -> float:
-    """The most that all processes of the engine had at once while it loaded an image."""
+    """The most PSS that all processes of the engine had at once while it loaded an image."""
     found, ended = [0], threading.Event()
 
     def watch() -> None:
         while not ended.wait(LOOK):
-            found.append(sum(own(pid) for pid in leftovers.processes(engine.network.inode())))
+            found.append(sum(pss(pid) for pid in leftovers.processes(engine.network.inode())))
 
     thread = threading.Thread(target=watch)
     thread.start()
