@@ -43,7 +43,7 @@ test-kill: ## the crash matrix
 	@deploy/install --dev && $(PYTEST) tests/kill
 
 test-long: ## the crash matrix at some 200 random moments, full disks at 40, 300 random images, bombs (SEED=… for others)
-	@deploy/install --dev && LONG=1 $(PYTEST) tests/kill/test_store.py tests/kill/test_full.py tests/evil/test_trees.py tests/evil/test_bombs.py
+	@deploy/install --dev && LONG=1 $(PYTEST) tests/kill/test_store.py tests/kill/test_full.py tests/e2e/test_move.py tests/evil/test_trees.py tests/evil/test_bombs.py
 
 test-lab: ## what this kernel lacks (cgroups v2, AppArmor, device-mapper), on Debian's kernel under qemu
 	@deploy/install --dev && LAB=full $(PYTEST) tests/lab
