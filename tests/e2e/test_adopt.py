@@ -88,6 +88,13 @@ def test_images_are_what_they_were(
     assert docker.ok("image", "inspect", "-f", "{{.Id}}", named) == told["child:1"]["Id"]
     assert docker.ok("run", "--rm", named, "ls", "/more") == "/more"
     assert docker.ok("run", "--rm", "-v", "kept:/v", "busybox", "stat", "-c", "%u %g %s", "/v/f") == "5 6 2"
+    volume = engine.data / "volumes/kept"
+    (volume / "_data/f").unlink()
+    (volume / "_data/half").mkdir()
+    (volume / "adopting").touch()  # as one leaves it that is killed
+    done = adopt(source.data, "-H", f"unix://{engine.socket}")
+    assert "volume kept: copied" in done.stderr
+    assert [path.name for path in (volume / "_data").iterdir()] == ["f"]
     docker.ok("volume", "rm", "kept")
     look = "cat /etc/new; stat -c %h /hard; readlink /soft; stat -c %F /null; test -e /bin/wget || echo none"
     told = docker.ok("run", "--rm", "made:1", "sh", "-c", look).splitlines()

@@ -322,6 +322,24 @@ def test_save_and_load_again(docker: Docker) -> None:
     assert docker.ok("run", "--rm", "kept:1") == "kept"
 
 
+def test_parents_are_saved_and_loaded(docker: Docker, name: str) -> None:
+    """Of images that are in one archive."""
+    docker.ok("run", "--name", name, "busybox", "touch", "/first")
+    docker.ok("commit", name, "parent:1")
+    docker.ok("run", "--name", f"{name}-2", "parent:1", "touch", "/second")
+    docker.ok("commit", f"{name}-2", "child:1")
+    docker.ok("rm", name, f"{name}-2")
+    both, alone = docker("save", "parent:1", "child:1").stdout, docker("save", "child:1").stdout
+    parent = docker.ok("image", "inspect", "-f", "{{.Id}}", "parent:1")
+    for archive, wanted in ((alone, ""), (both, parent)):
+        docker.ok("rmi", "child:1", "parent:1")
+        load(docker, archive)
+        assert docker.ok("image", "inspect", "-f", "{{.Parent}}", "child:1") == wanted
+        if not wanted:
+            docker.ok("tag", "busybox", "parent:1")
+    docker.ok("rmi", "child:1", "parent:1")
+
+
 def test_a_repositorys_name_saves_all_its_tags(docker: Docker, engine: Engine) -> None:
     for name in ("two:1", "two:2"):
         docker.ok("tag", "busybox", name)
