@@ -17,8 +17,8 @@ mount -t nfsd nfsd /proc/fs/nfsd
 echo "$1 *(rw,fsid=0,no_root_squash,insecure,no_subtree_check)" >/etc/exports
 exportfs -ra
 rpc.mountd -N 3
+for each in nfsv4leasetime nfsv4gracetime; do echo 10 >/proc/fs/nfsd/$each; done  # the first open waits for it
 rpc.nfsd -N 3 2
-echo Y >/proc/fs/nfsd/v4_end_grace
 """
 STOP = "rpc.nfsd 0; exportfs -ua; umount /proc/fs/nfsd"
 
