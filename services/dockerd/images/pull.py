@@ -1,13 +1,13 @@
 """`docker pull`: a manifest from the first address that has it, its blobs at once, layers unpacked as they come."""
 
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from protos import errdefs
 from services.dockerd.images import content, manifest, platform, progress
+from services.dockerd.images.bars import Bars
 from services.dockerd.images.document import parse_config
 from services.dockerd.images.downloads import Downloads
 from services.dockerd.images.image import Image
@@ -19,16 +19,14 @@ from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images, check_platform, read_image
 from services.dockerd.images.together import together
 from services.dockerd.images.unpack import exists, unpack
-from services.dockerd.registry import addresses, errors, hosts
+from services.dockerd.registry import addresses, errors, repository
 from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.repository import Fetched, Repository
-from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
 log = logging.getLogger("images")
 
-_EVERY: Final = 0.1
-"""Seconds between two records of one bar."""
 _CONFIGS: Final = frozenset(
     {manifest.CONFIG, manifest.OCI_CONFIG, "application/octet-stream", "application/json", "text/html", ""}
 )
@@ -52,31 +50,21 @@ class Pull:
     credentials: Credentials
     platform: Platform | None
     say: Say
-    _told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _bars: Bars = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bars = Bars(self.say)
 
     async def run(self, *, all_tags: bool) -> None:
-        await self._somewhere(self._all if all_tags else self._one)
+        async def ask(endpoint: Endpoint) -> None:
+            async with repository.opened(endpoint, self.name.path, self.credentials, self.settings) as source:
+                await (self._all(source) if all_tags else self._one(source))
+            log.info("pulled name=%s from=%s", self.name.familiar, endpoint.base)
 
-    async def _somewhere(self, work: "Callable[[Repository], Awaitable[None]]") -> None:
-        """Do `work` at the first address that serves it."""
-        name, settings = self.name, self.settings
-        left = await addresses.of(name.domain, settings)
-        while left:
-            endpoint = left.pop(0)
-            try:
-                async with Session(endpoint, self.credentials_for(endpoint), settings) as session:
-                    await session.ping()
-                    await work(Repository(session, name.path))
-                log.info("pulled name=%s from=%s", name.familiar, endpoint.base)
-                return
-            except errdefs.EngineError as error:
-                if not left or not (endpoint.mirror or isinstance(error, errors.Unreachable)):
-                    raise errors.of_pull(error, name) from error
-                log.info("trying the next address name=%s failed=%s error=%s", name.familiar, endpoint.base, error)
-
-    def credentials_for(self, endpoint: hosts.Endpoint) -> Credentials:
-        """A mirror is another party: it is not shown what was given for the registry."""
-        return Credentials() if endpoint.mirror else self.credentials
+        try:
+            await addresses.first(self.name.domain, self.settings, ask)
+        except errdefs.EngineError as error:
+            raise errors.of_pull(error, self.name) from error
 
     async def _all(self, source: Repository) -> None:
         names = [replace(self.name, tag=tag) for tag in await source.tags()]
@@ -172,12 +160,11 @@ class Pull:
         chains = dict(zip(image.layers, image.chain_ids, strict=False))
         for layer, chain_id in chains.items():
             here = await content.keep(self.images.client, lease, layer.digest) and await exists(self.images, chain_id)
-            self.bar(layer, "Already exists" if here else "Pulling fs layer", 0, 0)
+            self._bar(layer, "Already exists" if here else "Pulling fs layer")
         async with together() as group:
             fetching = {layer: group.create_task(self._layer(source, layer, lease)) for layer in chains}
             await unpack(
-                self.images, image, lease,
-                ready=lambda layer: fetching[layer], report=lambda layer, *state: self.bar(layer, *state),
+                self.images, image, lease, ready=lambda layer: fetching[layer], report=self._bar
             )
 
     async def _layer(self, source: Repository, layer: Descriptor, lease: str) -> None:
@@ -186,17 +173,10 @@ class Pull:
                 f"layer {layer.digest} is foreign: layers from other places than the registry are not fetched"
             )
         if not await content.keep(self.images.client, lease, layer.digest):
-            await self.downloads.fetch(source, layer, lease, lambda *state: self.bar(layer, *state))
+            await self.downloads.fetch(source, layer, lease, lambda *state: self._bar(layer, *state))
 
-    def bar(self, layer: Descriptor, text: str, current: int, total: int) -> None:
-        """The state of a layer, at most so often while only its numbers change."""
-        before, at = self._told.get(layer.digest, ("", 0.0))
-        now = time.monotonic()
-        if text == before and (not total or (now - at < _EVERY and current < total)):
-            return
-        self._told[layer.digest] = (text, now)
-        key = layer.digest[7:19]
-        self.say(progress.bar(text, key, current, total) if total else progress.status(text, key))
+    def _bar(self, layer: Descriptor, text: str, current: int = 0, total: int = 0) -> None:
+        self._bars.tell(layer.digest[7:19], text, current, total)
 
 
 def _silent(text: str, current: int, total: int) -> None:

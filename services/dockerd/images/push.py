@@ -5,13 +5,12 @@ Content goes out as it is stored. A layer that came uncompressed is compressed a
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from protos import errdefs
 from services.dockerd.images import compress, content, manifest, progress
+from services.dockerd.images.bars import Bars
 from services.dockerd.images.downloads import source_labels
 from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_document
@@ -21,16 +20,13 @@ from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 from services.dockerd.images.turns import Turns
-from services.dockerd.registry import addresses, errors
+from services.dockerd.registry import addresses, errors, repository
 from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.repository import Repository
-from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
 log = logging.getLogger("images")
-
-_EVERY: Final = 0.1
-"""Seconds between two records of one bar."""
 
 
 @dataclass
@@ -43,7 +39,10 @@ class Push:
     name: Reference
     credentials: Credentials
     say: Say
-    _told: dict[str, float] = field(default_factory=dict)
+    _bars: Bars = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bars = Bars(self.say)
 
     def _names(self, *, all_tags: bool) -> list[Reference]:
         """What is to be pushed; NotFound in Docker's words where nothing is."""
@@ -61,20 +60,15 @@ class Push:
     async def run(self, *, all_tags: bool) -> None:
         self.say(progress.status(f"The push refers to repository [{self.name.name}]"))
         names = self._names(all_tags=all_tags)
-        left = await addresses.of(self.name.domain, self.settings, push=True)
-        while left:
-            endpoint = left.pop(0)
-            try:
-                async with Session(endpoint, self.credentials, self.settings) as session:
-                    await session.ping()
-                    target = Repository(session, self.name.path, push=True)
-                    for name in names:
-                        await self._one(target, name)
-                return
-            except errors.Unreachable as error:
-                if not left:
-                    raise
-                log.info("trying the next address name=%s error=%s", self.name.familiar, error)
+
+        async def ask(endpoint: Endpoint) -> None:
+            async with repository.opened(
+                endpoint, self.name.path, self.credentials, self.settings, push=True
+            ) as target:
+                for name in names:
+                    await self._one(target, name)
+
+        await addresses.first(self.name.domain, self.settings, ask, push=True)
 
     async def _one(self, target: Repository, name: Reference) -> None:
         image = self.images.by_id[self.images.tags[str(name)].image_id]
@@ -128,7 +122,7 @@ class Push:
             if not upload:
                 return f"Mounted from {source}"
             await target.cancel(upload)
-        await self._upload(target, layer, lambda sent: self._bar(key, sent, layer.size))
+        await self._upload(target, layer, lambda sent: self._bars.tell(key, "Pushing", sent, layer.size))
         return "Pushed"
 
     async def _upload(self, target: Repository, blob: Descriptor, tell: Callable[[int], None]) -> None:
@@ -166,12 +160,6 @@ class Push:
         label = next(iter(source_labels(target, [])))
         known = (await content.labels(self.images.client, digest)).get(label, "")
         return source_labels(target, [path for path in known.split(",") if path])
-
-    def _bar(self, key: str, sent: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told.get(key, 0.0) >= _EVERY or sent >= total:
-            self._told[key] = now
-            self.say(progress.bar("Pushing", key, sent, total))
 
 
 def push(

@@ -1,12 +1,38 @@
 """The addresses to try for a registry: by its hosts.toml, or by the daemon's mirrors and insecure registries."""
 
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from protos.errdefs import EngineError
 from services.dockerd.images.reference import DEFAULT_DOMAIN
-from services.dockerd.registry import hosts, mirrors
+from services.dockerd.registry import errors, hosts, mirrors
 from services.dockerd.registry.hosts import HUB, Endpoint
 from services.dockerd.registry.mirrors import Host, Registry
 from services.dockerd.registry.settings import Settings
+
+log = logging.getLogger("registry")
+
+T = TypeVar("T")
+
+
+async def first(
+    domain: str, settings: Settings, ask: Callable[[Endpoint], Awaitable[T]], *, push: bool = False
+) -> T:
+    """What the first address that serves says; the error of the last that was tried.
+
+    The next is tried where nobody answers, and behind a mirror that has not got what is pulled.
+    """
+    left = await of(domain, settings, push=push)
+    while True:
+        endpoint = left.pop(0)
+        try:
+            return await ask(endpoint)
+        except EngineError as error:
+            if not left or not (isinstance(error, errors.Unreachable) or (endpoint.mirror and not push)):
+                raise
+            log.info("trying the next address registry=%s failed=%s error=%s", domain, endpoint.base, error)
 
 
 async def of(domain: str, settings: Settings, *, push: bool = False) -> list[Endpoint]:

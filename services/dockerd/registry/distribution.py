@@ -5,28 +5,25 @@ from typing import Any
 from protos import errdefs
 from services.dockerd.images import manifest, platform
 from services.dockerd.images.reference import Reference
-from services.dockerd.registry import addresses, errors
+from services.dockerd.registry import addresses, errors, repository
 from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.repository import Fetched, Repository
-from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
 
 async def describe(name: Reference, credentials: Credentials, settings: Settings) -> dict[str, Any]:
     """Docker's DistributionInspect: the descriptor and the platforms behind it."""
-    left = await addresses.of(name.domain, settings)
-    while True:
-        endpoint = left.pop(0)
-        try:
-            own = Credentials() if endpoint.mirror else credentials
-            async with Session(endpoint, own, settings) as session:
-                await session.ping()
-                source = Repository(session, name.path)
-                found = await source.manifest(name.digest or name.tag)
-                return {"Descriptor": found.descriptor.document(), "Platforms": await _platforms(source, found)}
-        except errdefs.EngineError as error:
-            if not left or not (endpoint.mirror or isinstance(error, errors.Unreachable)):
-                raise _refused(error, name) from error
+
+    async def ask(endpoint: Endpoint) -> dict[str, Any]:
+        async with repository.opened(endpoint, name.path, credentials, settings) as source:
+            found = await source.manifest(name.digest or name.tag)
+            return {"Descriptor": found.descriptor.document(), "Platforms": await _platforms(source, found)}
+
+    try:
+        return await addresses.first(name.domain, settings, ask)
+    except errdefs.EngineError as error:
+        raise _refused(error, name) from error
 
 
 def _refused(error: errdefs.EngineError, name: Reference) -> errdefs.EngineError:

@@ -7,30 +7,29 @@ from protos import errdefs
 from services.dockerd.images.reference import DEFAULT_DOMAIN
 from services.dockerd.registry import addresses, errors
 from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
 
 async def login(credentials: Credentials, settings: Settings) -> dict[str, str]:
     """Docker's answer; Unauthenticated where the registry says no."""
-    domain = domain_of(credentials.server)
-    left = await addresses.of(domain, settings, push=True)
-    while True:
-        endpoint = left.pop(0)
-        try:
-            async with Session(endpoint, replace(credentials, token=""), settings) as session:
-                session.answers.offline = True
-                async with session.ask("GET", endpoint.base, accept=range(600)) as reply:
-                    if reply.status != 200:
-                        raise _failed(endpoint.base, reply.status, reply.reason or "")
-                    return {"Status": "Login Succeeded", "IdentityToken": session.answers.refresh}
-        except errors.Refused as error:  # by the token server
-            if error.status in (401, 403):
-                raise errdefs.Unauthenticated(f'Get "{endpoint.base}": {error}') from error
-            raise errdefs.Unknown(f'Get "{endpoint.base}": {error}') from error
-        except errors.Unreachable:
-            if not left:
-                raise
+    return await addresses.first(
+        domain_of(credentials.server), settings, lambda endpoint: _ask(endpoint, credentials, settings), push=True
+    )
+
+
+async def _ask(endpoint: Endpoint, credentials: Credentials, settings: Settings) -> dict[str, str]:
+    try:
+        async with Session(endpoint, replace(credentials, token=""), settings) as session:
+            session.answers.offline = True
+            async with session.ask("GET", endpoint.base, accept=range(600)) as reply:
+                if reply.status != 200:
+                    raise _failed(endpoint.base, reply.status, reply.reason or "")
+                return {"Status": "Login Succeeded", "IdentityToken": session.answers.refresh}
+    except errors.Refused as error:  # by the token server
+        kind = errdefs.Unauthenticated if error.status in (401, 403) else errdefs.Unknown
+        raise kind(f'Get "{endpoint.base}": {error}') from error
 
 
 def _failed(base: str, status: int, reason: str) -> errdefs.EngineError:

@@ -1,11 +1,9 @@
-"""Which proxy a request goes through, by `--http-proxy`, `--https-proxy`, `--no-proxy` and their variables. Pure.
+"""Which proxy a request goes through. Pure; what the daemon was told of them is in dockerd's proxies.py.
 
 The rules are Docker's: loopback never, and what `no-proxy` names by name, suffix, address or network.
 """
 
 import ipaddress
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.dockerd.registry.hosts import split
@@ -30,15 +28,6 @@ class Proxies:
             return True
         port = port or ("443" if scheme == "https" else "80")
         return any(_matches(each.strip().lower(), name.lower(), port, address) for each in self.exempt.split(","))
-
-
-def configured(http: str, https: str, exempt: str, environment: Mapping[str, str] = os.environ) -> Proxies:
-    """What the daemon was told, and where it was told nothing the environment."""
-
-    def value(given: str, name: str) -> str:
-        return given or environment.get(name) or environment.get(name.lower()) or ""
-
-    return Proxies(value(http, "HTTP_PROXY"), value(https, "HTTPS_PROXY"), value(exempt, "NO_PROXY"))
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urljoin
@@ -13,7 +14,10 @@ from services.dockerd.images import manifest
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.reference import is_digest
 from services.dockerd.registry import errors
+from services.dockerd.registry.credentials import Credentials
+from services.dockerd.registry.hosts import Endpoint
 from services.dockerd.registry.session import Session
+from services.dockerd.registry.settings import Settings
 
 _KNOWN: Final = (manifest.MANIFEST, manifest.MANIFEST_LIST, manifest.OCI_MANIFEST, manifest.OCI_INDEX)
 _ACCEPT: Final = {"Accept": ", ".join((*_KNOWN, manifest.SCHEMA1_SIGNED, manifest.SCHEMA1, "*/*;q=0.1"))}
@@ -156,3 +160,17 @@ class Repository:
         if not reply.headers.get("Location"):
             raise errors.Unreachable(f"{reply.url}: the registry names no place for the upload")
         return where
+
+
+@asynccontextmanager
+async def opened(
+    endpoint: Endpoint, path: str, credentials: Credentials, settings: Settings, *, push: bool = False
+) -> AsyncIterator[Repository]:
+    """The repository at an address that answers.
+
+    A mirror is another party: it is not shown what was given for the registry, unless it takes the pushes for it.
+    """
+    own = Credentials() if endpoint.mirror and not push else credentials
+    async with Session(endpoint, own, settings) as session:
+        await session.ping()
+        yield Repository(session, path, push=push)

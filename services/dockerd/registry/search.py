@@ -24,28 +24,29 @@ async def search(
         raise InvalidArgument(f"limit {limit} is outside the range of [1, {LIMIT}]")
     endpoint, words = await _where(term, settings)
     where = f"/v1/search?q={quote(words)}&n={limit or DEFAULT}"
-    for each in endpoint:
-        async with Session(each, credentials, settings) as session:
-            async with session.ask("GET", where, accept=range(1000)) as reply:
-                if reply.status != 200:
-                    raise errors.Refused(f"Unexpected status code {reply.status}", reply.status)
-                document = manifest.load_json(await session.body(reply, manifest.LIMIT), "search result")
-            rows = document.get("results") or []
-            if not isinstance(rows, list):
-                raise InvalidArgument("search result: results is not a list")
-            return [row for row in rows if isinstance(row, dict) and _passes(row, filters)]
-    return []
+    async with (
+        Session(endpoint, credentials, settings) as session,
+        session.ask("GET", where, accept=range(1000)) as reply,
+    ):
+        if reply.status != 200:
+            raise errors.Refused(f"Unexpected status code {reply.status}", reply.status)
+        document = manifest.load_json(await session.body(reply, manifest.LIMIT), "search result")
+    rows = document.get("results") or []
+    if not isinstance(rows, list):
+        raise InvalidArgument("search result: results is not a list")
+    return [row for row in rows if isinstance(row, dict) and _passes(row, filters)]
 
 
-async def _where(term: str, settings: Settings) -> tuple[list[Endpoint], str]:
+async def _where(term: str, settings: Settings) -> tuple[Endpoint, str]:
+    """The index to ask, and for what."""
     if "://" in term:
         raise InvalidArgument(f'invalid repository name: repository name ({term}) should not have a scheme')
     domain, slash, rest = term.partition("/")
     if slash and (any(sign in domain for sign in ".:") or domain == "localhost"):
         parse(f"{domain}/x")
         insecure = await hosts.insecure(domain, settings.insecure)
-        return [Endpoint("http" if insecure else "https", domain)], rest
-    return [Endpoint("https", "index.docker.io")], term.removeprefix("library/")
+        return Endpoint("http" if insecure else "https", domain), rest
+    return Endpoint("https", "index.docker.io"), term.removeprefix("library/")
 
 
 def _passes(row: dict[str, Any], filters: dict[str, list[str]]) -> bool:

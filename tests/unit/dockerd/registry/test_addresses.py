@@ -1,9 +1,16 @@
-"""Addresses by a registry's hosts.toml."""
+"""Addresses by a registry's hosts.toml, and which of them is heard."""
 
+import asyncio
 from pathlib import Path
 
-from services.dockerd.registry import mirrors
+import pytest
+
+from protos.errdefs import EngineError
+from services.dockerd.registry import addresses, mirrors
 from services.dockerd.registry.addresses import of_map
+from services.dockerd.registry.errors import Refused, Unreachable
+from services.dockerd.registry.hosts import Endpoint
+from services.dockerd.registry.settings import Settings
 
 FILE = """
 server = "https://upstream.example"
@@ -71,3 +78,49 @@ def test_a_port_in_containerds_spelling_and_a_default(tmp_path: Path) -> None:
 def test_docker_hub_without_a_server(tmp_path: Path) -> None:
     found = of_map(registry(tmp_path, "docker.io", '[host."https://m"]'), "docker.io")
     assert [each.host for each in found] == ["m", "registry-1.docker.io"]
+
+
+BOTH = """
+server = "https://upstream.example"
+[host."https://mirror.example"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "push", "asked"),
+    [
+        (None, False, ["mirror.example"]),
+        (Unreachable("x"), False, ["mirror.example", "upstream.example"]),
+        (Unreachable("x"), True, ["mirror.example", "upstream.example"]),
+        (Refused("x", 404), False, ["mirror.example", "upstream.example"]),
+        (Refused("x", 403), True, ["mirror.example"]),
+    ],
+)
+def test_who_is_asked_behind_a_fault(tmp_path: Path, fault: EngineError | None, push: bool, asked: list[str]) -> None:
+    registry(tmp_path, "quay.io", BOTH)
+    found: list[str] = []
+
+    async def ask(endpoint: Endpoint) -> str:
+        found.append(endpoint.host)
+        if fault and endpoint.mirror:
+            raise fault
+        return endpoint.host
+
+    settings = Settings(directory=tmp_path)
+    work = addresses.first("quay.io", settings, ask, push=push)
+    if asked[-1] == "mirror.example" and fault:
+        with pytest.raises(Refused):
+            asyncio.run(work)
+    else:
+        assert asyncio.run(work) == asked[-1]
+    assert found == asked
+
+
+def test_the_last_fault_is_told(tmp_path: Path) -> None:
+    registry(tmp_path, "quay.io", BOTH)
+
+    async def ask(endpoint: Endpoint) -> None:
+        raise Refused(endpoint.host, 404)
+
+    with pytest.raises(Refused, match=r"upstream\.example"):
+        asyncio.run(addresses.first("quay.io", Settings(directory=tmp_path), ask))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.dockerd.registry.proxy import Proxies, configured
+from services.dockerd.registry.proxy import Proxies
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,3 @@ def test_each_scheme_has_its_own() -> None:
     proxies = Proxies("plain:1", "https://secure:2")
     assert proxies.of("http", "a") == "http://plain:1" and proxies.of("https", "a") == "https://secure:2"
     assert Proxies("plain:1").of("https", "a") == ""
-
-
-def test_flags_go_before_the_environment() -> None:
-    environment = {"HTTP_PROXY": "env:1", "https_proxy": "env:2", "NO_PROXY": "x"}
-    assert configured("", "flag:3", "", environment) == Proxies("env:1", "flag:3", "x")
