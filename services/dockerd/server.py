@@ -25,7 +25,7 @@ from services.dockerd.network.controller import Controller
 from services.dockerd.notify import Teller
 from services.dockerd.orphans import Orphans
 from services.dockerd.release import VERSION
-from services.dockerd.remote import drivers
+from services.dockerd.remote import drivers, launch
 from services.dockerd.remote.client import Client
 from services.dockerd.remote.launch import Process
 from services.dockerd.remote.supervisor import Supervisor
@@ -90,7 +90,9 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
     """The running engine; everything that was started is stopped in reverse, without patience once `forced` is set."""
     async with AsyncExitStack() as stack:
         # 1. docker-containerd, which has been booting beside our imports.
-        supervisor = Supervisor(config, contained)
+        client = Client(config.containerd_address, config.containerd_namespace)
+        stack.push_async_callback(client.close)
+        supervisor = Supervisor(config, contained, client.answers)
         stack.push_async_callback(supervisor.stop)
         stack.enter_context(Orphans())
         # 2. Sockets, so that clients queue from now on.
@@ -98,8 +100,6 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         for listener in listeners:
             stack.callback(listener.close)
         # 3. The engine's parts, from disk.
-        client = Client(config.containerd_address, config.containerd_namespace)
-        stack.push_async_callback(client.close)
         engine, network, images = _assemble(config, client, stack)
         restore.load(engine)
         # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
@@ -125,6 +125,7 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         engine.spawn(_settle(app), "settle")
         yield engine
         web.refuse()
+        await supervisor.revive()
         await shutdown.shutdown(engine, forced)
         cgroups.remove_parent()
 
@@ -255,6 +256,16 @@ async def _reload(engine: Engine, hangup: asyncio.Event, tell: Teller) -> None:
 
 
 def _deadline(engine: Engine) -> None:
-    """A stop that hangs says where, and ends."""
+    """A stop that hangs says where and what it leaves, and ends."""
     if (longest := shutdown.longest(engine)) is not None:
         faulthandler.dump_traceback_later(longest + STOP, exit=True)
+        asyncio.get_running_loop().call_later(longest + STOP - 1, _tell_left, engine)
+
+
+def _tell_left(engine: Engine) -> None:
+    found = launch.find(engine.config.containerd_address)
+    log.critical(
+        "the stop takes too long and is ended by force; the next start takes over what is left running: "
+        "docker-containerd=%s containers=%s", found.pid if found else "",
+        ",".join(each.short for each in engine.containers if each.state.running),
+    )

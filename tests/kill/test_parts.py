@@ -1,5 +1,7 @@
 """kill -9 of a shim, of the warm zygotes, of a docker-proxy: noticed at once, mended, and nothing is left running."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +169,23 @@ def answers(engine: Engine, place: str) -> bool:
         return True
     except (OSError, AssertionError):
         return False
+
+
+@pytest.mark.parametrize("keeping", [False, True], ids=["a stop", "a start"])
+def test_hung_containerd_is_replaced(engine: Engine, name: str, keeping: bool) -> None:
+    """A stop ends the containers and all else; a start adopts them: each by another docker-containerd than the hung."""
+    engine.docker.ok("run", "-d", "--init", "--name", name, "busybox", "sleep", "600")
+    pid, hung = pid_of(engine, name), engine.containerd()
+    os.kill(hung, signal.SIGSTOP)
+    if keeping:
+        engine.kill()
+    else:
+        assert engine.stop() == 0, engine.tail()
+        assert not engine.remains()
+    assert f"docker-containerd does not answer, killed; containers go on running pid={hung}" in engine.tail() or keeping
+    engine.start()
+    assert hung not in engine.pids("docker-containerd")
+    assert state(engine, name)["Status"] == ("running" if keeping else "exited")
+    assert Path(f"/proc/{pid}").exists() is keeping
+    engine.docker.ok("start", name)
+    assert engine.docker.ok("exec", name, "echo", "on") == "on"

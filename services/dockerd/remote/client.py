@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import grpc
+from google.protobuf import empty_pb2
 from grpc import aio
 
 from protos import channel, errdefs
@@ -31,6 +32,8 @@ log = logging.getLogger("client")
 
 PATIENCE: Final = 10.0
 """Seconds a request waits for a docker-containerd that is being restarted."""
+HUNG: Final = 5.0
+"""Seconds after which one that says nothing to the simplest question counts as hung."""
 _AWAY: Final = "docker-containerd is not available"
 
 Reply = TypeVar("Reply")
@@ -106,6 +109,14 @@ class Client:
                 yield reply
         except aio.AioRpcError as error:
             raise _told(channel.error_of(error)) from error
+
+    async def answers(self) -> bool:
+        """Whether docker-containerd answers within HUNG; False also where there is none."""
+        try:
+            await self.version.Version(empty_pb2.Empty(), wait_for_ready=True, timeout=HUNG)
+        except aio.AioRpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        return True
 
     async def close(self) -> None:
         await self.channel.close()

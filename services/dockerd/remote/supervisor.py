@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from protos.errdefs import EngineError, Unavailable
@@ -31,14 +32,20 @@ _DELAYS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class Supervisor:
-    def __init__(self, config: Config, process: Process | None) -> None:
+    def __init__(self, config: Config, process: Process | None, answers: Callable[[], Awaitable[bool]]) -> None:
+        """`answers`: whether docker-containerd answers a question of no consequence, within a time that is ample."""
         self.config = config
         self.process = process
         """None where `--containerd` names one that is not ours to keep."""
+        self._answers = answers
         self._watch: asyncio.Task[None] | None = None
+        self._serving = asyncio.Event()
 
     async def start(self) -> None:
-        """Wait until docker-containerd serves; Unavailable with its own reason where it cannot."""
+        """Wait until docker-containerd serves; Unavailable with its own reason where it cannot.
+
+        One that is found hung is ended, and another takes its place.
+        """
         if self.process is None:
             return
         if self.process.ours:
@@ -49,8 +56,34 @@ class Supervisor:
                 if self.process is None:
                     raise
         if not self.process.ours:
-            log.info("docker-containerd adopted pid=%d", self.process.pid)
+            await self._adopt(self.process)
+        self._serving.set()
         self._watch = asyncio.create_task(self._keep(), name="supervisor")
+
+    async def _adopt(self, process: Process) -> None:
+        if await self._answers():
+            log.info("docker-containerd adopted pid=%d", process.pid)
+            return
+        _end_hung(process)
+        await ended(process)
+        _bury(process)
+        self.process = launch.launch(self.config)
+        await self._ready(self.process)
+
+    async def revive(self) -> None:
+        """Have another take the place of a docker-containerd that is hung; containers do not notice.
+
+        Returns once that serves, or has had the time to. One that is being restarted is left to itself.
+        """
+        process = self.process
+        if process is None or not self._serving.is_set() or await self._answers():
+            return
+        if process is self.process and self._serving.is_set():
+            self._serving.clear()
+            _end_hung(process)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START):
+                await self._serving.wait()
 
     async def stop(self) -> None:
         """End docker-containerd, as the last of all."""
@@ -106,6 +139,7 @@ class Supervisor:
             if self.process:
                 since = loop.time()
                 await ended(self.process)
+                self._serving.clear()
                 log.error("docker-containerd ended pid=%d status=%s", self.process.pid, _bury(self.process))
                 self.process = None
                 if loop.time() - since > LASTING:
@@ -117,8 +151,16 @@ class Supervisor:
                 meter.count("containerd_restarts")
                 if self.process and self.process.ours:
                     await self._ready(self.process)
+                if self.process:
+                    self._serving.set()
             except (EngineError, OSError) as error:  # a full disk, or no process to be had, passes
                 log.error("docker-containerd not restarted, trying again error=%s", error)
+
+
+def _end_hung(process: Process) -> None:
+    log.error("docker-containerd does not answer, killed; containers go on running pid=%d", process.pid)
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
 
 
 async def ended(process: Process) -> None:

@@ -51,13 +51,21 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def well() -> bool:
+    return True
+
+
+async def hung() -> bool:
+    return False
+
+
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
 def test_starts_and_ends_its_child(config: Config) -> None:
     async def main() -> None:
-        supervisor = Supervisor(config, launch.begin(config))
+        supervisor = Supervisor(config, launch.begin(config), well)
         await supervisor.start()
         assert supervisor.process and supervisor.process.ours
         pid = supervisor.process.pid
@@ -69,7 +77,7 @@ def test_starts_and_ends_its_child(config: Config) -> None:
 
 def test_child_gets_what_is_meant_for_it(config: Config) -> None:
     async def main() -> None:
-        supervisor = Supervisor(config, launch.begin(config))
+        supervisor = Supervisor(config, launch.begin(config), well)
         await supervisor.start()
         await supervisor.stop()
 
@@ -88,7 +96,7 @@ def test_child_gets_what_is_meant_for_it(config: Config) -> None:
 
 def test_killed_child_is_replaced(config: Config) -> None:
     async def main() -> None:
-        supervisor = Supervisor(config, launch.begin(config))
+        supervisor = Supervisor(config, launch.begin(config), well)
         await supervisor.start()
         for _ in range(2):
             assert supervisor.process
@@ -105,7 +113,7 @@ def test_killed_child_is_replaced(config: Config) -> None:
 
 def test_file_system_that_refuses_is_tried_again(config: Config) -> None:
     async def main() -> None:
-        supervisor = Supervisor(config, launch.begin(config))
+        supervisor = Supervisor(config, launch.begin(config), well)
         await supervisor.start()
         assert supervisor.process
         first = supervisor.process.pid
@@ -127,7 +135,7 @@ def test_refusal_is_passed_on(config: Config) -> None:
     behave(config, "refuse")
 
     async def main() -> None:
-        supervisor = Supervisor(config, launch.begin(config))
+        supervisor = Supervisor(config, launch.begin(config), well)
         with pytest.raises(Unavailable, match="failed to start docker-containerd: the disk is gone"):
             await supervisor.start()
         await supervisor.stop()
@@ -140,19 +148,19 @@ def test_silent_end_is_told(config: Config) -> None:
 
     async def main() -> None:
         with pytest.raises(Unavailable, match="it ended without a word"):
-            await Supervisor(config, launch.begin(config)).start()
+            await Supervisor(config, launch.begin(config), well).start()
 
     asyncio.run(main())
 
 
 def test_living_one_is_adopted(config: Config) -> None:
     async def main() -> None:
-        first = Supervisor(config, launch.begin(config))
+        first = Supervisor(config, launch.begin(config), well)
         await first.start()
         assert first.process
         found = launch.begin(config)
         assert found and (found.pid, found.ours) == (first.process.pid, False)
-        second = Supervisor(config, found)
+        second = Supervisor(config, found, well)
         await second.start()
         await second.stop()
         await until(lambda: first.process is None or first.process.pid != found.pid)
@@ -161,12 +169,41 @@ def test_living_one_is_adopted(config: Config) -> None:
     asyncio.run(main())
 
 
+def test_one_found_hung_is_replaced(config: Config) -> None:
+    async def main() -> None:
+        left = launch.begin(config)
+        assert left and left.child
+        await until(lambda: launch.find(config.containerd_address))
+        supervisor = Supervisor(config, launch.find(config.containerd_address), hung)
+        await supervisor.start()
+        assert left.child.wait() == -signal.SIGKILL
+        assert supervisor.process and supervisor.process.ours and supervisor.process.pid != left.pid
+        await supervisor.stop()
+
+    asyncio.run(main())
+
+
+def test_one_that_hangs_is_revived(config: Config) -> None:
+    async def main() -> None:
+        for answers, same in ((well, True), (hung, False)):
+            supervisor = Supervisor(config, launch.begin(config), answers)
+            await supervisor.start()
+            assert supervisor.process
+            before = supervisor.process.pid
+            await supervisor.revive()
+            assert supervisor.process and (supervisor.process.pid == before) is same
+            await supervisor.stop()
+
+    asyncio.run(main())
+
+
 def test_another_containerd_is_left_alone(tmp_path: Path) -> None:
     async def main() -> None:
         config = Config(containerd="/run/containerd/containerd.sock")
         assert launch.begin(config) is None
-        supervisor = Supervisor(config, None)
+        supervisor = Supervisor(config, None, hung)
         await supervisor.start()
+        await supervisor.revive()
         await supervisor.stop()
 
     asyncio.run(main())
