@@ -1,6 +1,6 @@
-"""dockerd: flags, checks, locks, signals, exit code. What it serves: server.py.
+"""dockerd: flags, checks, locks, sockets, exit code. What it serves: server.py.
 
-docker-containerd is spawned before the heavy imports, so that both boot at once.
+What may refuse the start comes first, then docker-containerd, then the heavy imports, so that both boot at once.
 """
 
 import gc
@@ -10,11 +10,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
+from protos import log as logs
 from protos.errdefs import EngineError, FailedPrecondition
 from services.dockerd import activation, invocation, lock, proxies, release, requirements, userns
 from services.dockerd.config import Config
 from services.dockerd.notify import Teller
 from services.dockerd.remote import launch
+from services.dockerd.web.listeners import Sockets, open_all
 
 NAME: Final = "dockerd"
 
@@ -52,6 +54,7 @@ def _run(settings: Config, tell: Teller) -> int:
     with ExitStack() as stack:
         try:
             settings = _prepare(settings, stack)
+            sockets = _listen(settings, stack)
             contained = launch.begin(settings)
         except (EngineError, OSError) as error:
             tell(f"failed: {error}")
@@ -67,15 +70,22 @@ def _run(settings: Config, tell: Teller) -> int:
 
         from services.dockerd import server
 
-        return asyncio.run(server.run(settings, contained, tell))
+        return asyncio.run(server.run(settings, sockets, contained, tell))
 
 
 def _prepare(settings: Config, stack: ExitStack) -> Config:
-    """Everything that may refuse the start, before anything is started; the configuration as it holds here."""
+    """What may refuse the start, as numbered phases; the configuration as it holds here."""
+    # 1. What we were born with.
     os.umask(0o022)
     activation.claim()
     _seal()
+    # 2. What this machine must have, and files that must be readable.
     requirements.check(settings)
+    if settings.seccomp_profile:
+        from services.dockerd.oci import seccomp  # few give one
+
+        seccomp.read(settings.seccomp_profile)
+    # 3. Roots, ours alone.
     settings = userns.settle(settings)
     userns.open_roots(settings)
     stack.callback(os.close, lock.hold(settings.data_root))
@@ -84,10 +94,29 @@ def _prepare(settings: Config, stack: ExitStack) -> Config:
     if settings.pidfile:
         lock.write_pid(Path(settings.pidfile))
         stack.callback(lock.remove_pid, Path(settings.pidfile))
+    # 4. This process.
     if settings.oom_score_adjust:
         _adjust_oom_score(settings.oom_score_adjust)
     proxies.export(settings.http_proxy, settings.https_proxy, settings.no_proxy)
     return settings
+
+
+def _listen(settings: Config, stack: ExitStack) -> Sockets:
+    """5. Sockets, so that clients queue from now on."""
+    logs.configure(settings.level, settings.log_format)
+    context = None
+    if settings.secure:
+        from services.dockerd import certificates  # loads OpenSSL
+
+        context = certificates.context(settings)
+    listeners = open_all(settings.hosts, settings.group, context)
+    for listener in listeners:
+        stack.callback(listener.close)
+    if not settings.metrics_addr:
+        return Sockets(listeners)
+    from services.dockerd.metrics import exporter  # few ask for it
+
+    return Sockets(listeners, stack.enter_context(exporter.bind(settings.metrics_addr)))
 
 
 def _adjust_oom_score(score: int) -> None:

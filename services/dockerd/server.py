@@ -7,15 +7,15 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any, Final
 
-from protos import log as logs
 from protos import stacks
 from protos.errdefs import EngineError
-from services.dockerd import certificates, cgroups, hosts, invocation, requirements, rules, userns
+from services.dockerd import cgroups, hosts, invocation, requirements, rules, userns
 from services.dockerd.config import Config
 from services.dockerd.engine import assemble, monitor, reload, restore, shutdown
 from services.dockerd.engine.engine import Engine
@@ -32,7 +32,7 @@ from services.dockerd.remote.supervisor import Supervisor
 from services.dockerd.volumes.store import Volumes
 from services.dockerd.web.asgi import ASGIApp
 from services.dockerd.web.late import Late
-from services.dockerd.web.listeners import Listener, open_all
+from services.dockerd.web.listeners import Listener, Sockets
 
 if TYPE_CHECKING:
     from services.dockerd.web.serve import Web
@@ -46,18 +46,17 @@ RESTARTED: Final = 30
 """Seconds that `ready` waits for containers that start again; one that takes longer goes on."""
 
 
-async def run(config: Config, contained: Process | None, tell: Teller) -> int:
+async def run(config: Config, sockets: Sockets, contained: Process | None, tell: Teller) -> int:
     """Serve until a signal; `contained` is the docker-containerd that `launch.begin` gave. The exit code."""
     # While a thread loads the application, the loop is not to wait for its turn.
     sys.setswitchinterval(0.0005)
-    logs.configure(config.level, config.log_format)
     stop, forced = _signals()
     hangup = _hangup()
     forget = stacks.always(str(config.exec_root / "dockerd.stacks.log"))
     faulthandler.enable()  # the watchdog's SIGABRT says where we hang
     living = asyncio.ensure_future(tell.live())
     try:
-        async with serve(config, contained, forced) as engine:
+        async with serve(config, sockets, contained, forced) as engine:
             engine.spawn(_reload(engine, hangup, tell), "reload")
             # As with Docker, whoever was told `ready` finds what starts again running.
             await _either(engine.spawn(restore.resume(engine), "policies"), stop)
@@ -86,7 +85,9 @@ async def _either(restarted: asyncio.Task[None], stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def serve(config: Config, contained: Process | None, forced: asyncio.Event) -> AsyncIterator[Engine]:
+async def serve(
+    config: Config, sockets: Sockets, contained: Process | None, forced: asyncio.Event
+) -> AsyncIterator[Engine]:
     """The running engine; everything that was started is stopped in reverse, without patience once `forced` is set."""
     async with AsyncExitStack() as stack:
         # 1. docker-containerd, which has been booting beside our imports.
@@ -95,9 +96,8 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         supervisor = Supervisor(config, contained, client.answers)
         stack.push_async_callback(supervisor.stop)
         stack.enter_context(Orphans())
-        # 2. Sockets, so that clients queue from now on.
-        listeners = open_all(config.hosts, config.group, certificates.context(config))
-        for listener in listeners:
+        # 2. Sockets have been open since before; they close once what answered them has.
+        for listener in sockets.api:
             stack.callback(listener.close)
         # 3. The engine's parts, from disk.
         engine, network, images = _assemble(config, client, stack)
@@ -107,8 +107,9 @@ async def serve(config: Config, contained: Process | None, forced: asyncio.Event
         stack.push_async_callback(engine.volumes.mounting.stop)
         stack.push_async_callback(_end_network, engine, network)
         app = Late(lambda: _application(engine))
-        front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, listeners)
-        await _together(_connect(network, engine), _contain(supervisor, images), _measure(engine, stack))
+        front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, sockets.api)
+        measuring = _measure(engine, sockets.metrics, stack)
+        await _together(_connect(network, engine), _contain(supervisor, images), measuring)
         # 5. Containers: what ended meanwhile is told, what runs is watched.
         stack.push_async_callback(_end_background, engine)
         monitor.start(engine)
@@ -182,11 +183,11 @@ async def _contain(supervisor: Supervisor, images: Images) -> None:
     await images.start()
 
 
-async def _measure(engine: Engine, stack: AsyncExitStack) -> None:
-    if engine.config.metrics_addr:
+async def _measure(engine: Engine, listening: socket.socket | None, stack: AsyncExitStack) -> None:
+    if listening:
         from services.dockerd.metrics import exporter  # few ask for it
 
-        await stack.enter_async_context(exporter.exporting(engine, engine.config.metrics_addr))
+        await stack.enter_async_context(exporter.exporting(engine, listening))
 
 
 async def _together(*works: Coroutine[Any, Any, None]) -> None:

@@ -41,7 +41,7 @@ def main(channel: socket.socket, directory: Path) -> int:
     channel.set_inheritable(False)
     life.settle_signals()
     stacks.name(str(directory.with_name("docker-containerd-shim.zygote.stacks.log")))
-    warm.run()
+    warm.run(lambda: _asked(channel, 0))
     _settle()
     try:
         channel.send(b'{"ready": true}')

@@ -319,11 +319,18 @@ def test_values_that_cannot_be_are_refused(fresh: Fresh, flags: list[str], text:
         (["--cluster-store-opt", "x"], "invalid key=value pair: x"),
         (["--pidfile", "/dev/null/pid"], "failed to start daemon: --pidfile /dev/null/pid: "),
         (["--data-root", "/dev/null/data"], "failed to start daemon: --data-root /dev/null/data: Not a directory"),
+        (["--group", "no-such"], "failed to load listeners: group no-such not found"),
+        (["--tls", "--tlscert", "/no/such"], "invalid TLS configuration: could not load X509 key pair"),
+        (["-H", "tcp://192.0.2.1:2375"], "listen tcp 192.0.2.1:2375: bind: cannot assign requested address"),
+        (["--metrics-addr", "192.0.2.1:2375"], "listen tcp 192.0.2.1:2375: bind: cannot assign requested address"),
     ],
 )
 def test_what_is_refused_here(fresh: Fresh, flags: list[str], text: str) -> None:
-    code, out = fresh(start=False).fails_to_start(*flags)
+    engine = fresh(start=False)
+    code, out = engine.fails_to_start(*flags)
     assert code != 0 and text in out
+    assert not (engine.data / "containerd").exists(), "nothing is started for it"
+    assert not engine.socket.exists()
 
 
 @pytest.mark.skipif(bool(loop.missing("btrfs")), reason=loop.missing("btrfs"))

@@ -39,9 +39,8 @@ def bind(address: str) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def exporting(engine: "Engine", address: str) -> AsyncIterator[None]:
+async def exporting(engine: "Engine", listening: socket.socket) -> AsyncIterator[None]:
     """Measure, and serve what was measured."""
-    listening = bind(address)
     families = await asyncio.to_thread(_families, engine)
 
     async def render() -> bytes:

@@ -7,16 +7,18 @@ import grp
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protos.errdefs import AlreadyExists, FailedPrecondition, InvalidArgument
 from services.dockerd import activation, hosts
 from services.dockerd.hosts import Host
 from services.dockerd.rules import MAX_SOCKET_PATH
+
+if TYPE_CHECKING:
+    import ssl  # slow to load, and docker-containerd waits until the sockets are there
 
 log = logging.getLogger("web")
 
@@ -28,7 +30,7 @@ class Listener:
     socket: socket.socket
     address: str
     """As people write it."""
-    tls: ssl.SSLContext | None = None
+    tls: "ssl.SSLContext | None" = None
     path: str = ""
     """Of a unix socket that we made; its file goes with the listener."""
     identity: tuple[int, int] = (0, 0)
@@ -46,12 +48,19 @@ class Listener:
                     Path(self.path).unlink()
 
 
+class Sockets(NamedTuple):
+    """All that this daemon listens on."""
+
+    api: list[Listener]
+    metrics: socket.socket | None = None
+
+
 def _identity(path: str) -> tuple[int, int]:
     found = Path(path).stat()
     return found.st_dev, found.st_ino
 
 
-def open_all(addresses: Iterable[str], group: str, tls: ssl.SSLContext | None = None) -> list[Listener]:
+def open_all(addresses: Iterable[str], group: str, tls: "ssl.SSLContext | None" = None) -> list[Listener]:
     """The listeners of all addresses; all or none."""
     opened: list[Listener] = []
     try:
@@ -64,7 +73,7 @@ def open_all(addresses: Iterable[str], group: str, tls: ssl.SSLContext | None = 
     return opened
 
 
-def open_one(address: str, group: str, tls: ssl.SSLContext | None = None) -> list[Listener]:
+def open_one(address: str, group: str, tls: "ssl.SSLContext | None" = None) -> list[Listener]:
     """The listeners of one `-H`: a host name may have several addresses, systemd may pass several sockets."""
     try:
         host = hosts.parse(address, secure=tls is not None)
@@ -124,14 +133,14 @@ def _group(name: str) -> int:
         raise FailedPrecondition(f"failed to load listeners: group {name} not found") from None
 
 
-def _passed(passed: socket.socket, tls: ssl.SSLContext | None) -> Listener:
+def _passed(passed: socket.socket, tls: "ssl.SSLContext | None") -> Listener:
     """A socket that systemd made; the file of a unix one is systemd's too."""
     if passed.family == socket.AF_UNIX:
         return Listener(passed, f"fd://{passed.fileno()} (unix://{passed.getsockname()})")
     return _listener(passed, tls)
 
 
-def _tcp(host: Host, tls: ssl.SSLContext | None) -> list[Listener]:
+def _tcp(host: Host, tls: "ssl.SSLContext | None") -> list[Listener]:
     try:
         found = socket.getaddrinfo(host.target, host.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -159,10 +168,10 @@ def _bind(family: int, target: tuple[object, ...], host: Host) -> socket.socket:
     return listening
 
 
-def _listener(listening: socket.socket, tls: ssl.SSLContext | None) -> Listener:
+def _listener(listening: socket.socket, tls: "ssl.SSLContext | None") -> Listener:
     host, port = listening.getsockname()[:2]
     shown = str(Host("tcp", host, port))
-    if tls is None or tls.verify_mode is not ssl.CERT_REQUIRED:
+    if tls is None or tls.verify_mode.name != "CERT_REQUIRED":
         log.warning(
             "Binding to IP address without --tlsverify is insecure and gives root access on this machine to everyone "
             "who has access to your network. host=%s", shown

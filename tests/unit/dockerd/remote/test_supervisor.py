@@ -173,7 +173,7 @@ def test_one_found_hung_is_replaced(config: Config) -> None:
     async def main() -> None:
         left = launch.begin(config)
         assert left and left.child
-        await until(lambda: launch.find(config.containerd_address))
+        await until(lambda: bool(launch.find(config.containerd_address)))
         supervisor = Supervisor(config, launch.find(config.containerd_address), hung)
         await supervisor.start()
         assert left.child.wait() == -signal.SIGKILL
