@@ -10,7 +10,8 @@ from services.dockerd import filters
 from services.dockerd.images import delete, importing, inspect, load, platform, progress, reference, save
 from services.dockerd.images import list as listing
 from services.dockerd.images import tag as tagging
-from services.dockerd.images.store import Images, check_platform
+from services.dockerd.images.read import check_platform
+from services.dockerd.images.store import Images
 from services.dockerd.registry import credentials
 from services.dockerd.web import query, reply
 from services.dockerd.web.context import engine_of, version_of

@@ -21,6 +21,7 @@ from services.dockerd.container import merge, names, validate
 from services.dockerd.container.container import Container
 from services.dockerd.engine import document, layerdb, links, notify, runtimes, tasks, views, wiring
 from services.dockerd.engine.engine import Engine
+from services.dockerd.images import unpack
 from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
 from services.dockerd.logger import options
@@ -45,7 +46,7 @@ async def create(
         raise errdefs.InvalidArgument("config cannot be empty in order to create a container")
     asked = ContainerConfig.model_validate(given.model_dump(include=set(_OWN)))
     host = given.HostConfig or HostConfig()
-    image = await engine.images.get(asked.Image, wanted_platform)
+    image = await unpack.ready(engine.images, asked.Image, wanted_platform)
     wanted = validate.name(name) if name else ""
     config = _completed(engine, asked, host, image)
     defaults = engine.defaults

@@ -11,6 +11,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine import layerdb, tasks, wiring
 from services.dockerd.engine.engine import Engine
 from services.dockerd.engine.records import Exec
+from services.dockerd.images import sizes as image_sizes
 from services.dockerd.oci import apparmor, security
 from services.dockerd.oci.defaults import MASKED_PATHS, READONLY_PATHS
 
@@ -128,7 +129,7 @@ async def sizes(engine: Engine, container: Container) -> tuple[int, int]:
     layer = layerdb.upper(container.rootfs)
     written = await (asyncio.to_thread(storage.weigh, layer) if layer else tasks.usage(engine, container))
     image = engine.images.by_id.get(container.image)
-    return written, written + (await engine.images.size(image) if image else 0)
+    return written, written + (await image_sizes.of_image(engine.images, image) if image else 0)
 
 
 def inspect_exec(engine: Engine, subject: Exec) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types.mount_pb2 import Mount
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
+from services.dockerd.images import unpack
 from services.dockerd.volumes import mounts
 from services.dockerd.volumes.mountpoint import MountPoint
 
@@ -29,7 +30,7 @@ async def make(engine: Engine, container: Container) -> None:
     """Find the images, and make a view of each; the points then name the image's id."""
     for point in _images(container):
         try:
-            image = await engine.images.get(point.source or point.name)
+            image = await unpack.ready(engine.images, point.source or point.name)
         except errdefs.NotFound as error:  # a client takes 404 from create for the container's own image, and pulls
             raise errdefs.InvalidArgument(str(error)) from error
         point.source = image.id

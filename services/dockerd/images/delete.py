@@ -5,7 +5,7 @@ from typing import Final
 from protos import errdefs
 from services.dockerd.filters import Filters
 from services.dockerd.images import list as listing
-from services.dockerd.images import reference
+from services.dockerd.images import reference, sizes
 from services.dockerd.images.image import Image
 from services.dockerd.images.store import DANGLING, Images
 
@@ -134,6 +134,6 @@ async def prune(images: Images, filters: Filters) -> tuple[Report, int]:
             continue
         if any(listing.created_seconds(image) >= limit for limit in limits):
             continue
-        won += sum([await images.layer_size(chain_id) for chain_id in doomed(images, image)])
+        won += sum([await sizes.of_layer(images, chain_id) for chain_id in doomed(images, image)])
         report += await _delete_all(images, image, prune=True)
     return report, won

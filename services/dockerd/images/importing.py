@@ -12,7 +12,8 @@ from services.dockerd.images import changes, codec, content, manifest, platform,
 from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_manifest
 from services.dockerd.images.manifest import Descriptor
-from services.dockerd.images.store import PARENT, Images, read_image
+from services.dockerd.images.read import PARENT, read_image
+from services.dockerd.images.store import Images
 from services.dockerd.images.unpack import unpack
 from services.dockerd.release import VERSION
 

@@ -4,17 +4,19 @@ from typing import Any, Final
 
 from services.dockerd import graph, storage
 from services.dockerd.container import stamp
+from services.dockerd.images import sizes
 from services.dockerd.images.image import Image
 from services.dockerd.images.list import created_seconds
 from services.dockerd.images.platform import Platform
-from services.dockerd.images.store import Images, check_platform
+from services.dockerd.images.read import check_platform
+from services.dockerd.images.store import Images
 
 
 async def inspect(images: Images, text: str, wanted: Platform | None = None) -> dict[str, Any]:
     """Docker's ImageInspect of the image `text` stands for; NotFound where it is for another platform than wanted."""
     image = images.find(text)
     check_platform(image, text, wanted)
-    size = await images.size(image)
+    size = await sizes.of_image(images, image)
     document = image.document
     tagged = max((tag.updated_at for tag in images.tags.values() if tag.image_id == image.id), default=0.0)
     return {
@@ -54,7 +56,7 @@ def _config(image: Image) -> dict[str, Any]:
 
 async def _graph(images: Images, image: Image) -> dict[str, str] | None:
     """Where the image's layers are, as far as they are unpacked."""
-    labels = [await images.layer_labels(chain_id) for chain_id in image.chain_ids]
+    labels = [await sizes.layer_labels(images, chain_id) for chain_id in image.chain_ids]
     return graph.of_layers(labels)
 
 
@@ -73,7 +75,7 @@ async def history(images: Images, text: str, wanted: Platform | None = None) -> 
                 "Created": _seconds(str(step.get("created") or ""), image),
                 "CreatedBy": str(step.get("created_by") or ""),
                 "Id": "<missing>",
-                "Size": await images.layer_size(chain_id) if chain_id else 0,
+                "Size": await sizes.of_layer(images, chain_id) if chain_id else 0,
                 "Tags": None,
             }
         )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from protos.errdefs import InvalidArgument, NotFound
 from services.dockerd.container import stamp
 from services.dockerd.filters import Filters, invalid
-from services.dockerd.images import reference
+from services.dockerd.images import reference, sizes
 from services.dockerd.images.image import Image
 from services.dockerd.images.store import Images
 
@@ -24,7 +24,7 @@ async def list_images(images: Images, filters: Filters, *, everything: bool = Fa
 
 
 async def _summary(images: Images, image: Image, patterns: list[str]) -> dict[str, Any]:
-    size = await images.size(image)
+    size = await sizes.of_image(images, image)
     names = [name for name in images.names(image) if _matches(name, patterns)]
     return {
         "Containers": -1,

@@ -17,7 +17,8 @@ from services.dockerd.images.document import parse_config
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
-from services.dockerd.images.store import PARENT, Images, check_layers, check_platform, read_image
+from services.dockerd.images.read import PARENT, check_layers, check_platform, read_image
+from services.dockerd.images.store import Images
 from services.dockerd.images.unpack import exists, unpack
 
 _DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})

@@ -14,9 +14,10 @@ from services.dockerd.images.image import Image
 from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
+from services.dockerd.images.read import check_platform, read_image
 from services.dockerd.images.reference import Reference
 from services.dockerd.images.said import Say, records
-from services.dockerd.images.store import Images, check_platform, read_image
+from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 from services.dockerd.images.unpack import exists, unpack
 from services.dockerd.registry import addresses, errors, repository

@@ -12,7 +12,8 @@ from protos.containerd.services.content.v1 import content_pb2
 from services.dockerd.images import content, manifest, reference
 from services.dockerd.images.image import Image
 from services.dockerd.images.platform import Platform
-from services.dockerd.images.store import Images, check_platform
+from services.dockerd.images.read import check_platform
+from services.dockerd.images.store import Images
 
 
 async def save(images: Images, names: list[str], wanted: Platform | None = None) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """The images of this engine: names and documents held in memory, kept true to docker-containerd's.
 
-Answers by name, ID or prefix without a call. Unpacking is in unpack.py, what changes images in its own files.
+Answers by name, ID or prefix without a call. Unpacking is in unpack.py, the bytes of layers in sizes.py, what changes
+images in its own files.
 """
 
 import asyncio
@@ -8,30 +9,23 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from protos import errdefs, snapshots
+from protos import errdefs
 from protos.containerd.services.events.v1 import events_pb2
 from protos.containerd.services.images.v1 import images_pb2
 from protos.containerd.services.leases.v1 import leases_pb2
-from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types import descriptor_pb2
-from services.dockerd import storage
-from services.dockerd.images import content, manifest, orphans, platform, reference
-from services.dockerd.images.document import parse_config
+from services.dockerd.images import manifest, orphans, reference
 from services.dockerd.images.image import Image
+from services.dockerd.images.read import read_image
 from services.dockerd.images.reference import Reference
 from services.dockerd.remote.client import Client
 
 log = logging.getLogger("images")
 
-MAX_LAYERS: Final = 498
-"""overlayfs stacks 500 directories, two of which are a container's own."""
 DANGLING: Final = "moby-dangling@"
 """Prefix of the containerd name that keeps an image which no longer has one of its own."""
-
-
-_UPPER: Final = "containerd.io/snapshot/overlay.upperdir"
 
 
 class Emit(Protocol):
@@ -115,17 +109,6 @@ class Images:
                 raise errdefs.InvalidArgument(f"ambiguous image ID prefix: {text} stands for {len(matches)} images")
         raise errdefs.NotFound(f"No such image: {tagged.familiar}")
 
-    async def get(self, text: str, wanted: platform.Platform | None = None) -> Image:
-        """As `find`, with the layers unpacked, ready to prepare a snapshot on; NotFound for another platform."""
-        from services.dockerd.images.unpack import unpack  # it needs this module
-
-        image = self.find(text)
-        check_platform(image, text, wanted)
-        if image.chain_id and image.chain_id not in self.unpacked:
-            async with self.lease() as lease:
-                await unpack(self, image, lease)
-        return image
-
     def _by_digest(self, name: Reference) -> Image | None:
         for tag in self.tags.values():
             image = self.by_id[tag.image_id]
@@ -152,44 +135,6 @@ class Images:
     def repo_digests(self, image: Image) -> list[str]:
         """Names by the digest that a registry gave: `busybox@sha256:…`."""
         return sorted({f"{name.familiar_name}@{name.digest}" for name in self.names(image) if name.digest})
-
-    async def size(self, image: Image) -> int:
-        """Bytes of the files of the image's layers."""
-        return sum([await self.layer_size(chain_id) for chain_id in image.chain_ids])
-
-    async def layer_size(self, chain_id: str) -> int:
-        if chain_id not in self.sizes:
-            try:
-                self.sizes[chain_id] = await self._measure(chain_id)
-            except errdefs.NotFound:
-                return 0  # not unpacked yet: asked again next time
-        return self.sizes[chain_id]
-
-    async def _measure(self, chain_id: str) -> int:
-        """What was written down when the layer was unpacked: nothing by another containerd, or by an older version."""
-        labels = (await self._snapshot(chain_id)).labels
-        if (said := labels.get(snapshots.LAYER_SIZE, "")).isdecimal():
-            return int(said)
-        if not (directory := labels.get(_UPPER)):
-            request = snapshots_pb2.UsageRequest(snapshotter=self.snapshotter, key=chain_id)
-            return (await self.client.call(self.client.snapshots.Usage, request)).size
-        size = await asyncio.to_thread(storage.weigh, directory)
-        info = snapshots_pb2.Info(name=chain_id, labels={snapshots.LAYER_SIZE: str(size)})
-        keep = snapshots_pb2.UpdateSnapshotRequest(snapshotter=self.snapshotter, info=info)
-        keep.update_mask.paths.append(f"labels.{snapshots.LAYER_SIZE}")
-        await self.client.call(self.client.snapshots.Update, keep)
-        return size
-
-    async def _snapshot(self, chain_id: str) -> snapshots_pb2.Info:
-        request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=chain_id)
-        return (await self.client.call(self.client.snapshots.Stat, request)).info
-
-    async def layer_labels(self, chain_id: str) -> dict[str, str]:
-        """What the snapshotter says of a layer; empty where it is not unpacked."""
-        try:
-            return dict((await self._snapshot(chain_id)).labels)
-        except errdefs.NotFound:
-            return {}
 
     # changing
 
@@ -300,48 +245,3 @@ class Images:
                 await self.refresh()
             except errdefs.EngineError as error:
                 log.debug("images not read error=%s", error)
-
-
-def check_platform(image: Image, text: str, wanted: platform.Platform | None) -> None:
-    """NotFound in Docker's words where an image is for another platform than the wanted one."""
-    if wanted and image.platform not in platform.vector(wanted):
-        raise errdefs.NotFound(
-            f"image with reference {text} was found but its platform ({image.platform}) "
-            f"does not match the specified platform ({wanted})"
-        )
-
-
-PARENT: Final = "moby/parent"
-"""Label of a config's content: the image that this one was committed on."""
-
-
-def check_layers(number: int, document: dict[str, Any]) -> None:
-    """A manifest has the layers that its config names, and no more than a kernel can stack."""
-    named = len(document["rootfs"]["diff_ids"])
-    if named != number:
-        raise errdefs.InvalidArgument(
-            f"invalid manifest, layers length mismatch: expected {number}, got {named}; its config names {named}"
-        )
-    if number > MAX_LAYERS:
-        raise errdefs.InvalidArgument(f"max depth exceeded: {number} layers, more than {MAX_LAYERS}")
-
-
-async def read_image(
-    client: Client, target: manifest.Descriptor, wanted: platform.Platform | None = None
-) -> Image:
-    """The documents of the image behind `target` for a platform, this machine's by default; NotFound without one."""
-    data = await content.read(client, target.digest)
-    found = target
-    if manifest.is_index(target.media_type, data):
-        chosen = platform.choose(manifest.parse_index(data), wanted)
-        if chosen is None:
-            raise errdefs.NotFound(f"no image for {wanted or platform.default()} in index {target.digest}")
-        found = chosen
-        target = found if wanted else target
-        data = await content.read(client, found.digest)
-    parsed = manifest.parse_manifest(data)
-    document = parse_config(await content.read(client, parsed.config.digest))
-    check_layers(len(parsed.layers), document)
-    found = manifest.Descriptor(found.media_type, found.digest, len(data))
-    parent = (await content.labels(client, parsed.config.digest)).get(PARENT, "")
-    return Image(parsed.config.digest, target, found, parsed.layers, document, parent)

@@ -15,18 +15,30 @@ from protos.snapshots import LAYER_SIZE
 from services.dockerd.images import content
 from services.dockerd.images.image import Image
 from services.dockerd.images.manifest import Descriptor
+from services.dockerd.images.platform import Platform
+from services.dockerd.images.read import check_platform
 from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 
 log = logging.getLogger("images")
 
 
-def _ready(layer: Descriptor) -> Awaitable[None]:
+def _at_once(layer: Descriptor) -> Awaitable[None]:
     return asyncio.sleep(0)
 
 
 def _silent(layer: Descriptor, text: str, current: int, total: int) -> None:
     """Nobody watches."""
+
+
+async def ready(images: Images, text: str, wanted: Platform | None = None) -> Image:
+    """As `images.find`, ready to prepare a snapshot on; NotFound for another platform than the wanted one."""
+    image = images.find(text)
+    check_platform(image, text, wanted)
+    if image.chain_id and image.chain_id not in images.unpacked:
+        async with images.lease() as lease:
+            await unpack(images, image, lease)
+    return image
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ async def unpack(
     image: Image,
     lease: str,
     *,
-    ready: Callable[[Descriptor], Awaitable[None]] = _ready,
+    ready: Callable[[Descriptor], Awaitable[None]] = _at_once,
     report: Callable[[Descriptor, str, int, int], None] = _silent,
 ) -> None:
     """Make the snapshots of an image that are missing; DataLoss where a layer is not what its config says.
