@@ -13,43 +13,40 @@ from tests.harness.cli import Docker
 from tests.harness.engine import HOST, REFERENCE, Engine
 from tests.harness.wait import until
 
-SETTINGS = {
-    "bip": "10.44.0.1/16", "fixed-cidr": "10.44.7.0/24", "default-gateway": "10.44.0.254", "mtu": 1400, "icc": False,
-    "ip": "127.0.0.1", "ip-masq": False, "ipv6": True, "fixed-cidr-v6": "fd44::/64",
-    "dns": ["192.0.2.53", "2001:db8::53"], "dns-opts": ["ndots:3"], "dns-search": ["example.test"],
-    "default-address-pools": [{"base": "10.80.0.0/16", "size": 24}], "userland-proxy": False,
-}
-NEW = {
-    "host-gateway-ips": ["192.0.2.9", "2001:db8::9"], "default-gateway-v6": "fd44::fe",
-    "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1300"}}, "bridge-accept-fwmark": "0x7/0xff",
-    "bip6": "fd44::5/64", "firewall-backend": "iptables",
-}
+SETTINGS: list[told.Row] = [
+    (("--bip=10.44.0.1/16",), "bip", "10.44.0.1/16"),
+    (("--fixed-cidr=10.44.7.0/24",), "fixed-cidr", "10.44.7.0/24"),
+    (("--default-gateway=10.44.0.254",), "default-gateway", "10.44.0.254"),
+    (("--mtu=1400",), "mtu", 1400),
+    (("--icc=false",), "icc", False),
+    (("--ip=127.0.0.1",), "ip", "127.0.0.1"),
+    (("--ip-masq=false",), "ip-masq", False),
+    (("--ipv6=true",), "ipv6", True),
+    (("--fixed-cidr-v6=fd44::/64",), "fixed-cidr-v6", "fd44::/64"),
+    (("--dns=192.0.2.53", "--dns=2001:db8::53"), "dns", ["192.0.2.53", "2001:db8::53"]),
+    (("--dns-opt=ndots:3",), "dns-opts", ["ndots:3"]),
+    (("--dns-search=example.test",), "dns-search", ["example.test"]),
+    (("--default-address-pool=base=10.80.0.0/16,size=24",), "default-address-pools",
+     [{"base": "10.80.0.0/16", "size": 24}]),
+    (("--userland-proxy=false",), "userland-proxy", False),
+]
+NEW: list[told.Row] = [
+    (("--host-gateway-ip=192.0.2.9", "--host-gateway-ip=2001:db8::9"), "host-gateway-ips",
+     ["192.0.2.9", "2001:db8::9"]),
+    (("--default-gateway-v6=fd44::fe",), "default-gateway-v6", "fd44::fe"),
+    (("--default-network-opt=bridge=com.docker.network.driver.mtu=1300",), "default-network-opts",
+     {"bridge": {"com.docker.network.driver.mtu": "1300"}}),
+    (("--bridge-accept-fwmark=0x7/0xff",), "bridge-accept-fwmark", "0x7/0xff"),
+    (("--bip6=fd44::5/64",), "bip6", "fd44::5/64"),
+    (("--firewall-backend=iptables",), "firewall-backend", "iptables"),
+]
 """What the reference is too old for."""
-PLURAL = {"dns-opts": "dns-opt", "default-address-pools": "default-address-pool", "host-gateway-ips": "host-gateway-ip"}
 
 
-def flags() -> list[str]:
-    found = []
-    for key, value in (SETTINGS if REFERENCE else SETTINGS | NEW).items():
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict) and key == "default-network-opts":
-                ((driver, options),) = each.items()
-                found += [f"--default-network-opt={driver}={name}={text}" for name, text in options.items()]
-            elif isinstance(each, dict):
-                found.append(f"--{PLURAL[key]}=" + ",".join(f"{name}={part}" for name, part in each.items()))
-            else:
-                found.append(f"--{PLURAL.get(key, key)}={str(each).lower() if isinstance(each, bool) else each}")
-    return found
-
-
-@pytest.fixture(scope="module", params=["flags", "file"])
+@pytest.fixture(scope="module", params=told.BY)
 def bridged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    words = flags()
-    if request.param == "file":
-        path = tmp_path_factory.mktemp("bridge") / "daemon.json"
-        path.write_text(json.dumps(SETTINGS if REFERENCE else SETTINGS | NEW))
-        words = ["--config-file", str(path)]
-    with Engine(*words) as engine:
+    file = tmp_path_factory.mktemp("bridge") / "daemon.json"
+    with Engine(*told.words(request.param, SETTINGS if REFERENCE else SETTINGS + NEW, file)) as engine:
         yield engine
 
 
@@ -110,8 +107,8 @@ def test_containers_are_kept_apart_but_for_links(bridged: Engine, docker: Docker
     assert "timed out" in docker("run", "--rm", "busybox", "sh", "-c", fetch.format(address)).err
     linked = ("run", "--rm", "--link", f"{name}:db", "busybox", "sh", "-c")
     assert "200 OK" in docker.ok(*linked, fetch.format("$DB_PORT_80_TCP_ADDR"))
-    told = docker.ok(*linked, "env").splitlines()
-    assert {f"DB_PORT=tcp://{address}:80", f"DB_PORT_80_TCP_ADDR={address}", "DB_ENV_COLOUR=red"} <= set(told)
+    shown = docker.ok(*linked, "env").splitlines()
+    assert {f"DB_PORT=tcp://{address}:80", f"DB_PORT_80_TCP_ADDR={address}", "DB_ENV_COLOUR=red"} <= set(shown)
     assert f"-d {address}/32 -i docker0" not in rules(bridged)
 
 

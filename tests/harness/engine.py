@@ -79,8 +79,12 @@ class Engine:
         self.api = API(str(self.socket))
 
     def __enter__(self) -> "Engine":
-        self.start()
-        self.load()
+        try:
+            self.start()
+            self.load()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -1,11 +1,11 @@
 """All volumes of the engine: held in memory, created, found and removed by name whichever driver they are of.
 
 Names are unique over all drivers. References of containers live in memory: the engine repeats them when it loads its
-containers. Mounting and counting: volumes/mounting.py; on disk: directories.py, records.py; of plugins: remote.py.
+containers. Mounting and counting: volumes/mounting.py; on disk: directories.py, records.py; plugins: lookup.py,
+remote.py.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
@@ -17,10 +17,11 @@ from pathlib import Path
 from protos import errdefs
 from services.dockerd.plugins.registry import Plugins
 from services.dockerd.volumes import directories, local, quota
+from services.dockerd.volumes.lookup import Lookup
 from services.dockerd.volumes.mounting import Mounting
 from services.dockerd.volumes.pins import Pins
 from services.dockerd.volumes.records import Records
-from services.dockerd.volumes.remote import Found, Remote
+from services.dockerd.volumes.remote import Remote
 from services.dockerd.volumes.volume import ANONYMOUS, LOCAL, Volume
 
 log = logging.getLogger("volumes")
@@ -40,6 +41,7 @@ class Volumes:
         self._records = Records(root, run)
         self.mounting = Mounting(self.remote, self._records)
         self._volumes: dict[str, Volume] = {}
+        self._lookup = Lookup(self.remote, self._volumes, self._forget)
         self._changing: dict[str, asyncio.Lock] = {}
         self._sweeper = ThreadPoolExecutor(1, "volumes")
 
@@ -54,7 +56,8 @@ class Volumes:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in directories.rests(self.root):
             self._sweeper.submit(shutil.rmtree, path, True)
-        self._volumes = {each.name: each for each in (*self._records.volumes(), *directories.found(self.root))}
+        self._volumes.clear()
+        self._volumes |= {each.name: each for each in (*self._records.volumes(), *directories.found(self.root))}
         self.pins.sweep()
 
     def close(self) -> None:
@@ -72,77 +75,12 @@ class Volumes:
 
     async def find(self, name: str) -> Volume:
         """As `get`, with what its plugin says now, if it says anything; a volume that only a plugin knows is found."""
-        volume = self._volumes.get(name)
-        if volume is None:
-            volume = await self._probe(name)
-            if volume is None:
-                raise errdefs.NotFound(f"get {name}: no such volume")
-            return volume
-        if not volume.local:
-            await self._refresh(volume)
-        return volume
-
-    async def _refresh(self, volume: Volume) -> None:
-        try:
-            found = await self.remote.get(volume.driver, volume.name, quick=True)
-        except errdefs.NotFound as error:
-            raise errdefs.NotFound(f"get {volume.name}: {_checking(volume)}: {error}") from error
-        except errdefs.EngineError as error:
-            log.warning("volume's plugin does not answer volume=%s error=%s", volume.name, error)
-            return
-        if found is None:
-            if not volume.users:
-                self._forget(volume)
-            raise errdefs.NotFound(f"get {volume.name}: no such volume")
-        _learn(volume, found)
-
-    async def _probe(self, name: str) -> Volume | None:
-        """Ask every plugin for a volume of that name; those that do not answer have none."""
-        drivers = self.remote.names()
-        answers = await asyncio.gather(
-            *(self.remote.get(each, name, quick=True) for each in drivers), return_exceptions=True
-        )
-        for driver, found in zip(drivers, answers, strict=True):
-            if isinstance(found, Found):
-                with contextlib.suppress(errdefs.EngineError):
-                    return await self._known(driver, found)
-            if isinstance(found, BaseException) and not isinstance(found, errdefs.EngineError):
-                raise found
-        return None
-
-    async def _known(self, driver: str, found: Found) -> Volume:
-        """The entry of a volume that a plugin told us of; it is new to us, not to the plugin."""
-        if found.name not in self._volumes:
-            scope = await self.remote.scope(driver, quick=True)
-            self._volumes.setdefault(found.name, Volume(found.name, "", driver=driver, scope=scope))
-        volume = self._volumes[found.name]
-        if volume.driver == driver:
-            _learn(volume, found)
-        return volume
+        return await self._lookup.find(name)
 
     async def listed(self) -> tuple[list[Volume], list[str]]:
         """All volumes, those of plugins as they say now, and warnings about plugins that do not answer."""
-        using = {each.driver for each in self._volumes.values() if not each.local}
-        drivers = sorted({*self.remote.names(), *using})
-        answers = await asyncio.gather(*map(self._compare, drivers), return_exceptions=True)
-        warnings = []
-        for driver, problem in zip(drivers, answers, strict=True):
-            if isinstance(problem, errdefs.EngineError):
-                warnings += [f"list {driver}: {problem}"] if driver in using else []
-            elif problem is not None:
-                raise problem
+        warnings = await self._lookup.compare()
         return list(self), warnings
-
-    async def _compare(self, driver: str) -> None:
-        """Learn which volumes a plugin has; what it had and has no longer is forgotten, unless a container has it."""
-        known = [each for each in self._volumes.values() if each.driver == driver]
-        told = await self.remote.volumes(driver)
-        for found in told:
-            await self._known(driver, found)
-        names = {each.name for each in told}
-        for volume in known:
-            if volume.name not in names and not volume.users:
-                self._forget(volume)
 
     def _forget(self, volume: Volume) -> None:
         self._volumes.pop(volume.name, None)
@@ -162,7 +100,7 @@ class Volumes:
             return self._existing(name, driver), False
         if not name:
             name, labels = secrets.token_hex(32), {**(labels or {}), ANONYMOUS: ""}
-        elif not driver and (found := await self._probe(name)):
+        elif not driver and (found := await self._lookup.probe(name)):
             return found, False
         if name in self._volumes:
             return self._existing(name, driver), False
@@ -209,7 +147,7 @@ class Volumes:
             await self.remote.activate(driver)
             scope = await self.remote.scope(driver)
             if found := await self.remote.get(driver, name):
-                return await self._known(driver, found), False
+                return await self._lookup.known(driver, found), False
             await self.remote.create(driver, name, options)
             volume = Volume(name, "", labels, dict(options) if options else None, driver=driver, scope=scope)
             self._volumes[name] = volume
@@ -294,15 +232,6 @@ def _refuse_used(volume: Volume) -> None:
     if volume.users:
         users = ", ".join(sorted(volume.users))
         raise errdefs.Conflict(f"remove {volume.name}: volume is in use - [{users}]")
-
-
-def _learn(volume: Volume, found: Found) -> None:
-    volume.mountpoint = found.mountpoint or volume.mountpoint
-    volume.created, volume.status = found.created or volume.created, found.status
-
-
-def _checking(volume: Volume) -> str:
-    return f'error while checking if volume "{volume.name}" exists in driver "{volume.driver}"'
 
 
 def usage(volume: Volume) -> int:

@@ -55,7 +55,7 @@ class LogFile:
         self._compressing = False
         self._failing = False
         self._last = 0
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        self._fd = _opened(path)
         self._size = os.fstat(self._fd).st_size
 
     # what comes
@@ -139,7 +139,7 @@ class LogFile:
             return False
         try:
             self._shift()
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+            fd = _opened(self.path)
         except OSError as error:
             log.error("log cannot be turned over path=%s error=%s", self.path, error)
             self._size = 0  # tried again when as much has been written
@@ -192,3 +192,7 @@ class LogFile:
         self._release()
         os.close(self._fd)
         self._fd = -1
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
