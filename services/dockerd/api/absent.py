@@ -1,4 +1,4 @@
-"""Routes of what this engine does not have: swarm mode, plugins and builds. Each says so, with Docker's status and text
+"""Routes of what this engine does not have: swarm mode, plugins, builds, checkpoints. Each says so, with Docker's status and text
 where Docker has one. `/grpc` and `/session` have no route: clients of BuildKit fall back on a plain 404.
 """
 
@@ -15,6 +15,8 @@ NO_MANAGER: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
 )
+NO_BUILD: Final = "building images is not implemented: build elsewhere and bring the image with `docker load`"
+NO_CHECKPOINT: Final = "checkpoints are not implemented: `docker commit` keeps a container's files, not its processes"
 _SWARM: Final = ("/services", "/nodes", "/tasks", "/secrets", "/configs")
 
 
@@ -52,7 +54,9 @@ async def list_plugins() -> Response:
 @router.post("/plugins/pull")
 @router.post("/plugins/create")
 async def no_plugins() -> Response:
-    raise Unimplemented("managed plugins are not implemented")
+    raise Unimplemented(
+        "managed plugins are not implemented: run the plugin yourself, with its socket in /run/docker/plugins"
+    )
 
 
 @router.get("/plugins/{name:path}/json")
@@ -64,9 +68,7 @@ async def no_plugin(name: str) -> Response:
 
 @router.post("/build")
 async def build() -> Response:
-    raise Unimplemented(
-        "building images is not implemented yet: build elsewhere and bring the image with `docker load`"
-    )
+    raise Unimplemented(NO_BUILD)
 
 
 @router.post("/build/prune")
@@ -76,4 +78,11 @@ async def prune_builds() -> Response:
 
 @router.post("/build/cancel")
 async def cancel_build() -> Response:
-    raise Unimplemented("building images is not implemented yet")
+    raise Unimplemented(NO_BUILD)
+
+
+@router.get("/containers/{name}/checkpoints")
+@router.post("/containers/{name}/checkpoints")
+@router.delete("/containers/{name}/checkpoints/{checkpoint}")
+async def checkpoints() -> Response:
+    raise Unimplemented(NO_CHECKPOINT)

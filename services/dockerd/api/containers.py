@@ -83,6 +83,8 @@ async def start_container(request: Request, reference: str) -> Response:
     if len(body) > 2 or (body and body != b"{}"):
         raise InvalidArgument("starting container with non-empty request body was deprecated since API v1.22 and "
                               "removed in v1.24")
+    if request.query_params.get("checkpoint"):
+        raise InvalidArgument("checkpoint is only supported in experimental mode")
     await start.start(engine_of(request), reference)
     return Response(status_code=_DONE)
 

@@ -39,7 +39,7 @@ def mode(bits: int) -> int:
 def document(path: str, status: os.stat_result, link_target: str) -> dict[str, Any]:
     return {
         "name": base(path), "size": status.st_size, "mode": mode(status.st_mode),
-        "mtime": stamp.rfc3339(status.st_mtime_ns), "linkTarget": link_target,
+        "mtime": stamp.exact(status.st_mtime_ns), "linkTarget": link_target,
     }
 
 

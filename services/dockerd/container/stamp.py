@@ -13,8 +13,11 @@ _FORM: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{
 
 def rfc3339(nanoseconds: int) -> str:
     """`2024-05-01T10:00:00.123456789Z`, without trailing zeros of the fraction."""
-    if nanoseconds == 0:
-        return NEVER
+    return exact(nanoseconds) if nanoseconds else NEVER
+
+
+def exact(nanoseconds: int) -> str:
+    """As `rfc3339` where zero is a moment like any other, as in a file's times."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"

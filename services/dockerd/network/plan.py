@@ -89,13 +89,16 @@ def _check(asked: NetworkCreate, others: Collection[Network]) -> None:
     if driver in ("host", "null"):
         raise PermissionDenied(f'only one instance of "{driver}" network is allowed')
     if driver in ("overlay", "macvlan", "ipvlan"):
-        raise Unimplemented(f"networks of driver {driver} are not implemented yet: bridge is")
+        raise Unimplemented(f"networks of driver {driver} are not implemented: use the driver bridge")
     if driver not in ("bridge", "default"):
         raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
     if asked.EnableIPv4 is False and not asked.EnableIPv6:
         raise InvalidArgument("IPv4 or IPv6 must be enabled")
     if asked.ConfigOnly or (asked.ConfigFrom and asked.ConfigFrom.Network) or asked.Ingress:
-        raise Unimplemented("networks of configuration only, or made from one, and ingress are not implemented yet")
+        raise Unimplemented(
+            "networks of configuration only, or made from one, and ingress are not implemented: "
+            "give the network its options itself"
+        )
     given = asked.Options or {}
     options.check(given, internal=asked.Internal)
     for other in others:

@@ -164,6 +164,11 @@ def test_paths_keep_their_end(path: str, absolute: str, base: str) -> None:
     assert (pathstat.absolute(path), pathstat.base(pathstat.absolute(path))) == (absolute, base)
 
 
+def test_a_file_may_be_of_1970(tmp_path: Path) -> None:
+    os.utime(tmp_path, ns=(0, 0))
+    assert pathstat.document("x", tmp_path.stat(), "")["mtime"] == "1970-01-01T00:00:00Z"
+
+
 def test_modes_are_gos() -> None:
     assert pathstat.mode(stat.S_IFDIR | 0o755) == 2147484141
     assert pathstat.mode(stat.S_IFLNK | 0o777) == 134218239

@@ -186,6 +186,7 @@ async def test_what_is_absent_says_so() -> None:
         assert await ask(client, "GET /plugins/a/b/json") == (404, {"message": 'plugin "a/b" not found'})
         assert (await ask(client, "POST /build"))[0] == 501
         assert (await ask(client, "POST /swarm/init"))[0] == 501
+        assert await ask(client, "DELETE /containers/a/checkpoints/b") == (501, {"message": absent.NO_CHECKPOINT})
 
 
 @pytest.mark.parametrize(("text", "version"), [("1.41", (1, 41)), ("2", (2, 0)), ("1.24.1", (1, 24)), ("1.", (1, 0))])
