@@ -1,5 +1,5 @@
-"""Routes of what this engine does not have: swarm mode, plugins, builds, checkpoints. Each says so, with Docker's status and text
-where Docker has one. `/grpc` and `/session` have no route: clients of BuildKit fall back on a plain 404.
+"""Routes of what this engine does not have: swarm mode, plugins, builds, checkpoints. Each says so, with Docker's
+status and text where Docker has one. `/grpc` and `/session` have no route: BuildKit's clients fall back on a plain 404.
 """
 
 from typing import Final

@@ -6,10 +6,12 @@ Only connecting is tried again: a request that was sent may have been carried ou
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from protos.errdefs import DeadlineExceeded, Unavailable, Unknown
 from services.dockerd.plugins.discovery import Place
@@ -75,7 +77,8 @@ async def exchange(place: Place, method: str, body: bytes, *, timeout: float, pa
         doing = "does not answer" if streams else "cannot be reached"
         raise DeadlineExceeded(f"{_where(place, method)}: the plugin {doing} within {timeout:g} s") from error
     except (OSError, ValueError, h11.RemoteProtocolError) as error:
-        raise Unavailable(f"{_where(place, method)}: {error}") from error
+        doing = "" if streams else f"dial {_dialled(place)}: connect: "
+        raise Unavailable(f"{_where(place, method)}: {doing}{_reason(error)}") from error
 
 
 async def _connect(place: Place, method: str, timeout: float, patience: float) -> Any:
@@ -100,6 +103,18 @@ async def _connect(place: Place, method: str, timeout: float, patience: float) -
 
 def _where(place: Place, method: str) -> str:
     return f'Post "{place.address}/{method}"'
+
+
+def _dialled(place: Place) -> str:
+    scheme, _, rest = place.address.partition("://")
+    return f"unix {rest}" if scheme == "unix" else f"tcp {urlsplit(place.address).netloc}"
+
+
+def _reason(error: Exception) -> str:
+    """In the system's words alone: Python adds numbers, addresses and paths, which are named already."""
+    if isinstance(error, ConnectionError | FileNotFoundError | PermissionError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error)
 
 
 def _document(method: str, status: int, reply: bytes) -> dict[str, Any]:

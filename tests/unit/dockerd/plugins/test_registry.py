@@ -69,7 +69,7 @@ def test_a_failed_activation_is_tried_again(tmp_path: Path) -> None:
         known = plugins(tmp_path)
         with fake.Plugin(tmp_path / "p.sock"):
             pass
-        with pytest.raises(Unavailable, match=r"legacy plugin: .*Connection refused"):
+        with pytest.raises(Unavailable, match=r"legacy plugin: .*: dial unix /\S+: connect: connection refused$"):
             await known.get("p", "VolumeDriver", patience=0)
         (tmp_path / "p.sock").unlink()
         with fake.Plugin(tmp_path / "p.sock", implements=("VolumeDriver",)):
