@@ -88,7 +88,7 @@ def test_one_that_hangs_delays_nobody_else(server: fake.Plugin) -> None:
 
 
 def test_nobody_listening_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="connect: no such file or directory$"):
+    with pytest.raises(Unavailable, match=r"connect: no such file or directory$"):
         asyncio.run(Plugin(Place("p", f"unix://{tmp_path}/none.sock")).call("M", patience=0))
 
 
