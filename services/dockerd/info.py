@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from protos import proxies
 from protos.errdefs import InvalidArgument
-from services.dockerd import flags, proxies, storage, versions
+from services.dockerd import flags, storage, versions
 from services.dockerd.cluster import settings
 from services.dockerd.config import Config
 from services.dockerd.container.state import Status
@@ -135,6 +136,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
+    outward = proxies.told()
     pools = [{"Base": base, "Size": size} for base, size in config.default_address_pools]
     return {
         "DockerRootDir": str(config.data_root),
@@ -142,9 +144,9 @@ def _settings(config: Config) -> dict[str, Any]:
         "IndexServerAddress": INDEX,
         "RegistryConfig": _registries(config),
         "GenericResources": None,
-        "HttpProxy": flags.masked(proxies.http()),
-        "HttpsProxy": flags.masked(proxies.https()),
-        "NoProxy": proxies.none(),
+        "HttpProxy": flags.masked(outward.http),
+        "HttpsProxy": flags.masked(outward.https),
+        "NoProxy": outward.exempt,
         "Labels": list(config.labels),
         "ExperimentalBuild": False,
         "ServerVersion": VERSION,

@@ -56,9 +56,9 @@ def options(root: Path) -> list[told.Row]:
     ours: list[told.Row] = [
         (("--log-format=json",), "log-format", "json"),
         (("--min-api-version", "1.30"), "min-api-version", "1.30"),
-        (("--http-proxy=http://me:secret@proxy.example:3128", "--https-proxy=http://p:2", "--no-proxy=localhost"),
+        (("--http-proxy=http://me:secret@p.test:3128", "--https-proxy=http://127.0.0.1:2", "--no-proxy=localhost"),
          "proxies",
-         {"http-proxy": "http://me:secret@proxy.example:3128", "https-proxy": "http://p:2", "no-proxy": "localhost"}),
+         {"http-proxy": "http://me:secret@p.test:3128", "https-proxy": "http://127.0.0.1:2", "no-proxy": "localhost"}),
         (("--registry-config", str(root / "certs.d")), "registry-config", str(root / "certs.d")),
         (("--cluster-store=etcd://10.0.0.9:2379/docker", "--cluster-advertise=lo:2376"), "",
          {"cluster-store": "etcd://10.0.0.9:2379/docker", "cluster-advertise": "lo:2376"}),
@@ -199,11 +199,14 @@ def test_the_lowest_version_is_served(engine: Engine) -> None:
 @pytest.mark.ours
 def test_proxies_are_shown_without_their_password_and_handed_on(engine: Engine) -> None:
     info = engine.api.get("/info")
-    assert (info["HttpProxy"], info["NoProxy"]) == ("http://xxxxx:xxxxx@proxy.example:3128", "localhost")
-    assert info["HttpsProxy"] == "http://p:2"
+    assert (info["HttpProxy"], info["NoProxy"]) == ("http://xxxxx:xxxxx@p.test:3128", "localhost")
+    assert info["HttpsProxy"] == "http://127.0.0.1:2"
     assert "secret" not in engine.docker.ok("info")
     assert b"HTTP_PROXY=http://me:secret@" in Path(f"/proc/{engine.containerd()}/environ").read_bytes()
     assert "secret" not in engine.docker.ok("run", "--rm", "busybox", "env")
+    words = [f"--log-opt=splunk-{each}" for each in ("url=https://splunk.example", "token=t")]
+    said = engine.docker.fails("run", "--rm", "--log-driver=splunk", *words, "busybox", "true", code=125)
+    assert "proxyconnect tcp: dial tcp 127.0.0.1:2: connect: connection refused" in said
 
 
 @pytest.mark.ours

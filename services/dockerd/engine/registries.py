@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from protos import proxies
 from protos.errdefs import InvalidArgument
-from services.dockerd import proxies
 from services.dockerd.config import Config
 from services.dockerd.engine.engine import Engine
 from services.dockerd.images import platform, pull, push
@@ -14,7 +14,6 @@ from services.dockerd.images.transfers import Transfers
 from services.dockerd.registry import distribution, login, search
 from services.dockerd.registry.credentials import Credentials
 from services.dockerd.registry.hosts import Endpoint
-from services.dockerd.registry.proxy import Proxies
 from services.dockerd.registry.session import Session
 from services.dockerd.registry.settings import Settings
 
@@ -26,7 +25,7 @@ def settings(config: Config) -> Settings:
         downloads=config.max_concurrent_downloads,
         uploads=config.max_concurrent_uploads,
         attempts=config.max_download_attempts,
-        proxies=Proxies(proxies.http(), proxies.https(), proxies.none()),
+        proxies=proxies.told(),
         directory=config.registry_config,
     )
 

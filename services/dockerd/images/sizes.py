@@ -1,16 +1,13 @@
 """Bytes of images: the files of their layers, as counted when they were unpacked, or by the snapshotter."""
 
 import asyncio
-from typing import Final
 
 from protos import snapshots
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.errdefs import NotFound
-from services.dockerd import storage
+from services.dockerd import graph, storage
 from services.dockerd.images.image import Image
 from services.dockerd.images.store import Images
-
-_UPPER: Final = "containerd.io/snapshot/overlay.upperdir"
 
 
 async def of_image(images: Images, image: Image) -> int:
@@ -33,7 +30,7 @@ async def _measure(images: Images, chain_id: str) -> int:
     if (said := labels.get(snapshots.LAYER_SIZE, "")).isdecimal():
         return int(said)
     client = images.client
-    if not (directory := labels.get(_UPPER)):
+    if not (directory := labels.get(graph.UPPER)):
         request = snapshots_pb2.UsageRequest(snapshotter=images.snapshotter, key=chain_id)
         return (await client.call(client.snapshots.Usage, request)).size
     size = await asyncio.to_thread(storage.weigh, directory)

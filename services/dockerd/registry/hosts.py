@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from protos.proxies import split
 from services.dockerd.images.reference import DEFAULT_DOMAIN
 
 HUB: Final = "registry-1.docker.io"
@@ -53,15 +54,6 @@ def _mirror(url: str) -> Endpoint:
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.rstrip("/").partition("/")
     return Endpoint(scheme, host, mirror=True, path=slash + path)
-
-
-def split(host: str) -> tuple[str, str]:
-    """Name and port of `host:port`, `[v6]:port` or either alone; the name without brackets."""
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        return name, rest.removeprefix(":")
-    name, _, port = host.partition(":")
-    return name, port
 
 
 async def insecure(domain: str, configured: Sequence[str]) -> bool:

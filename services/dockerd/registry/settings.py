@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protos.proxies import Proxies
 from services.dockerd.registry.certificates import DIRECTORY
-from services.dockerd.registry.proxy import Proxies
 from services.dockerd.release import VERSION
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from protos.proxies import Proxies, told
 from services.dockerd import flags, proxies
 
 NAMES = [name for each in ("http_proxy", "https_proxy", "no_proxy") for name in (each, each.upper())]
@@ -13,14 +14,14 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_environments_hold_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://low:1")
-    assert (proxies.http(), proxies.https(), proxies.none()) == ("", "http://low:1", "")
+    assert told() == Proxies("", "http://low:1", "")
 
 
 def test_what_is_given_replaces_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://old:1")
     monkeypatch.setenv("NO_PROXY", "kept")
     proxies.export("http://new:2", "", "")
-    assert (proxies.http(), proxies.https(), proxies.none()) == ("http://new:2", "", "kept")
+    assert told() == Proxies("http://new:2", "", "kept")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from services.shim.logger.options import truth
 from services.shim.logger.packet import Entry
+from services.shim.logger.sinks import proxy
 from services.shim.logger.sinks.endpoint import DIAL_SECONDS, Address, dial_text
 
 EVENTS: Final = 1000
@@ -36,7 +37,12 @@ class Splunk:
             raise ValueError("splunk: splunk-token is expected")
         self._headers = {"Authorization": f"Splunk {options['splunk-token']}"}
         self._address = Address.of("tcp", self._url.hostname or "", self._url.port or _PORTS[self._url.scheme])
+        self._proxy = proxy.of(self._url.scheme, self._url.netloc)
         self._secure = _secured(self._url, options)
+        relayed = self._proxy is not None and self._secure is None
+        self._target = self._url.geturl() if relayed else _PATH
+        self._shown = self._proxy.headers if self._proxy is not None and relayed else {}
+        self._headers |= self._shown
         self._level = _level(options)
         if self._level is not None:
             self._headers["Content-Encoding"] = "gzip"
@@ -86,24 +92,33 @@ class Splunk:
         """Status and the beginning of the answer; OSError where there is none."""
         try:
             connection = self._connection = self._connection or self._connected()
-            connection.request(method, _PATH, body, self._headers if body else {})
+            connection.request(method, self._target, body, self._headers if body else self._shown)
             answer = connection.getresponse()
             text = answer.read(_ANSWER).decode(errors="replace")
             answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._close()
             where = f'{method.capitalize()} "{self._url.geturl()}"'
-            problem = dial_text(self._address, error) if isinstance(error, OSError) else str(error) or "EOF"
-            raise OSError(f"{where}: {problem}") from error
+            raise OSError(f"{where}: {self._problem(error)}") from error
         if answer.will_close:
             self._close()
         return answer.status, text.strip()
 
+    def _problem(self, error: Exception) -> str:
+        if not isinstance(error, OSError):
+            return str(error) or "EOF"
+        if self._proxy is None:
+            return dial_text(self._address, error)
+        return f"proxyconnect tcp: {dial_text(self._proxy.address, error)}"
+
     def _connected(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self._address.host, self._address.port)
-        plain = socket.create_connection((self._address.host, self._address.port), DIAL_SECONDS)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sock = plain if self._secure is None else self._secure(plain)
+        near = self._address if self._proxy is None else self._proxy.address
+        connection = http.client.HTTPConnection(near.host, near.port, timeout=DIAL_SECONDS)
+        if self._proxy is not None and self._secure is not None:
+            connection.set_tunnel(self._address.host, self._address.port, self._proxy.headers)
+        connection.connect()
+        if self._secure is not None:
+            connection.sock = self._secure(connection.sock)
         connection.sock.settimeout(_ANSWER_SECONDS)
         return connection
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from services.dockerd.registry.hosts import Endpoint, endpoints, insecure, split
+from protos.proxies import split
+from services.dockerd.registry.hosts import Endpoint, endpoints, insecure
 
 
 def test_docker_hub_behind_its_mirrors() -> None:

@@ -1,12 +1,13 @@
-"""Which proxy a request goes through. Pure; what the daemon was told of them is in dockerd's proxies.py.
+"""Which proxy a request goes through. The processes know of proxies by their environment: dockerd writes what it was
+told into its own (services/dockerd/proxies.py), and the others inherit it.
 
 The rules are Docker's: loopback never, and what `no-proxy` names by name, suffix, address or network.
 """
 
 import ipaddress
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from services.dockerd.registry.hosts import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,21 @@ class Proxies:
             return True
         port = port or ("443" if scheme == "https" else "80")
         return any(_matches(each.strip().lower(), name.lower(), port, address) for each in self.exempt.split(","))
+
+
+def told(environment: Mapping[str, str] = os.environ) -> Proxies:
+    """By the variables, in capitals or not."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    return Proxies(*(environment.get(name) or environment.get(name.lower()) or "" for name in names))
+
+
+def split(host: str) -> tuple[str, str]:
+    """Name and port of `host:port`, `[v6]:port` or either alone; the name without brackets."""
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        return name, rest.removeprefix(":")
+    name, _, port = host.partition(":")
+    return name, port
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.dockerd.registry.proxy import Proxies
+from protos.proxies import Proxies
 
 
 @pytest.mark.parametrize(
