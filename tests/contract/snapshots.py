@@ -132,7 +132,8 @@ class SnapshotterSuite:
         on.prepare("a", x="1")
         on.commit("a", "b", y="2")
         info = on.snapshotter.stat(NS, "b")
-        own = {key: value for key, value in info.labels.items() if not key.startswith("containerd.io/snapshot/")}
+        added = ("containerd.io/snapshot/", "dockerd.io/snapshot/")
+        own = {key: value for key, value in info.labels.items() if not key.startswith(added)}
         assert (info.name, info.kind, own) == ("b", snapshots_pb2.COMMITTED, {"y": "2"})
         with pytest.raises(errdefs.NotFound):
             on.snapshotter.stat(NS, "a")

@@ -16,7 +16,8 @@ from tests.harness.wait import until
 pytestmark = pytest.mark.ours
 
 
-def pstree(engine: Engine, flags: str = "-lST") -> str:
+def pstree(engine: Engine, flags: str = "-lSTc") -> str:
+    """Not compacted (`-c`): containers of other tests may look alike."""
     return subprocess.run(["pstree", "-A", flags, str(engine.pid)], capture_output=True, text=True, check=True).stdout
 
 
