@@ -37,4 +37,6 @@ def main(path: str, *options: str) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
+        raise SystemExit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -65,11 +65,14 @@ def parse(argv: list[str]) -> Config:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         "docker-containerd", description="Blobs, images, snapshots, containers and tasks over gRPC",
-        epilog="docker-containerd move --help: how a root's images get to another storage driver",
+        epilog="docker-containerd check: is all below a root in order? docker-containerd move: a root's images to"
+        " another storage driver. Both have a --help of their own.",
     )
-    parser.add_argument("--root", default="/var/lib/docker/containerd", help="directory of persistent data")
-    parser.add_argument("--state", default="/var/run/docker/containerd", help="directory of this boot's state")
-    parser.add_argument("-a", "--address", default="/var/run/docker/containerd/containerd.sock", help="gRPC socket")
+    shown = " (default: %(default)s)"
+    parser.add_argument("--root", default="/var/lib/docker/containerd", help="directory of persistent data" + shown)
+    parser.add_argument("--state", default="/var/run/docker/containerd", help="directory of this boot's state" + shown)
+    address = "/var/run/docker/containerd/containerd.sock"
+    parser.add_argument("-a", "--address", default=address, help="gRPC socket" + shown)
     parser.add_argument("-l", "--log-level", default="info", choices=LEVELS)
     parser.add_argument("--log-format", default="text", choices=("text", "json"))
     parser.add_argument("--ready-fd", type=int, help="descriptor that gets `ready` or `failed: <reason>`, one line")
