@@ -152,6 +152,30 @@ def test_published_ports_are_the_hosts_own(bridged: Engine, docker: Docker, name
     assert "hairpin on" in bridged.network.run("bridge", "-d", "link", "show").stdout.decode()
 
 
+@pytest.mark.ours  # Docker leaves the way open that route_localnet makes
+def test_the_hosts_loopback_is_not_the_containers(bridged: Engine, docker: Docker, name: str) -> None:
+    """Without a proxy the bridge takes packets for loopback: answers, but no questions."""
+    own = "for each in 127.0.0.1 127.0.0.0/8; do ip route del local $each dev lo table local; done"
+    lead = f"{own}; ip route add 127.0.0.0/8 via 10.44.0.1"
+    switches = [f"--sysctl=net.ipv4.conf.all.{switch}=1" for switch in ("route_localnet", "accept_local")]
+    ask = f"{lead}; timeout 1 nc 127.0.0.1 18099 </dev/null; echo asked"
+    words = ("run", "--rm", "--cap-add", "NET_ADMIN", *switches, "busybox", "sh", "-c", ask)
+    with bridged.network.listen("127.0.0.1", 18099) as listening:
+        listening.setblocking(False)
+        assert docker.ok(*words) == "asked"
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        bridged.network.run("iptables", "-t", "raw", "-F", "PREROUTING")
+        assert docker.ok(*words) == "asked"
+        listening.accept()[0].close()  # it is the rule that keeps them away
+    docker.ok("run", "-d", "--name", name, "-p", "18080:80", "busybox", "sleep", "60")
+    bridged.network.run("iptables", "-t", "raw", "-F", "PREROUTING")
+    docker.ok("rm", "-f", name)
+    saved = bridged.network.run("iptables-save", "-t", "raw").stdout.decode()
+    assert "-A PREROUTING -d 127.0.0.0/8 -i docker0 -j DROP" in saved, "mended, as something was missing"
+    assert "--dport 18080" not in saved
+
+
 def test_own_networks_come_from_the_pool(docker: Docker, name: str) -> None:
     docker.ok("network", "create", name)
     (info,) = json.loads(docker.ok("network", "inspect", name))

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.cli import Docker
-from tests.harness.engine import HOST, Engine
+from tests.harness.engine import HOST, SUBNET, Engine
+from tests.harness.netns import astray
 from tests.harness.python import ASK, SERVE, host_python
 from tests.harness.wait import until
 
@@ -139,6 +140,16 @@ def test_a_host_address_alone(server: str, engine: Engine) -> None:
     for network, place in ((engine.network, "127.0.0.1"), (engine.neighbour, HOST)):
         with pytest.raises(OSError):
             network.connect(place, 17008, timeout=1).close()
+
+
+@pytest.mark.ours  # Docker 20.10 lets them in
+def test_a_loopback_address_is_not_the_neighbours(server: str, engine: Engine) -> None:
+    """Not even where the host takes packets for loopback from outside."""
+    with astray(engine.network, engine.neighbour, SUBNET):
+        with pytest.raises(OSError):
+            engine.neighbour.connect("127.0.0.2", 17008, timeout=1).close()
+        assert echoed(engine.neighbour.connect("127.0.0.1", 17007), b"a").startswith(b"a<1"), "those of all addresses"
+    assert echoed(engine.network.connect("127.0.0.2", 17008), b"a").startswith(b"a<1")
 
 
 def test_an_ephemeral_port(server: str, docker: Docker, engine: Engine) -> None:

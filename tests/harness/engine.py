@@ -32,7 +32,8 @@ START = 40.0 * PATIENCE
 STOP = 60.0 * PATIENCE
 GONE = 2.0 * PATIENCE
 """Seconds that the last processes may take: those of a zygote that was killed in its rehearsal end by themselves."""
-NEIGHBOUR, HOST = "198.18.0.2", "198.18.0.1"
+SUBNET = "198.18.0"
+NEIGHBOUR, HOST = f"{SUBNET}.2", f"{SUBNET}.1"
 
 
 def binary(reference: bool) -> str:
@@ -66,7 +67,7 @@ class Engine:
         self.name = self.root.name
         self.network = Namespace(self.name)
         self.neighbour = Namespace(f"{self.name}-n")
-        join(self.network, self.neighbour, "198.18.0")
+        join(self.network, self.neighbour, SUBNET)
         self.network.ip("route", "add", "default", "via", NEIGHBOUR)
         self.data, self.exec, self.pidfile = self.root / "data", self.root / "exec", self.root / "pid"
         self.data.mkdir(mode=0o711)

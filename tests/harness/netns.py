@@ -8,7 +8,8 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,3 +116,27 @@ def join(first: Namespace, second: Namespace, subnet: str) -> None:
     for number, side in enumerate((first, second), 1):
         side.ip("address", "add", f"{subnet}.{number}/24", "dev", "uplink")
         side.ip("link", "set", "uplink", "up")
+
+
+@contextmanager
+def astray(first: Namespace, second: Namespace, subnet: str) -> Iterator[None]:
+    """`second` sends what is for loopback to `first`, which takes it, as if somebody had set route_localnet."""
+    own = ("127.0.0.1", "127.0.0.0/8")
+    _switch(first, second, "1")
+    for each in own:
+        second.ip("route", "delete", "local", each, "dev", "lo", "table", "local")
+    second.ip("route", "add", "127.0.0.0/8", "via", f"{subnet}.1", "src", f"{subnet}.2")
+    try:
+        yield
+    finally:
+        second.ip("route", "delete", "127.0.0.0/8")
+        for each in own:
+            second.ip("route", "add", "local", each, "dev", "lo", "table", "local", "scope", "host", "src", "127.0.0.1")
+        _switch(first, second, "0")
+
+
+def _switch(first: Namespace, second: Namespace, value: str) -> None:
+    home = Path("/proc/sys/net/ipv4/conf/uplink")
+    for side, names in ((first, ["route_localnet"]), (second, ["route_localnet", "accept_local"])):
+        for name in names:
+            side.call(lambda name=name: (home / name).write_text(value))  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """The packet filter of both families: each rule goes to its own. What has no rules is left alone but for leftovers."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -9,6 +10,8 @@ from services.dockerd.network.firewall.rules import Rule
 from services.dockerd.network.threads import Threads
 
 FAMILIES: Final = (4, 6)
+WITHOUT_RAW: Final = "DOCKER_INSECURE_NO_IPTABLES_RAW"
+"""Docker's variable for kernels that have no table raw: containers are less protected from neighbours then."""
 Policies = Mapping[int, str]
 """Family to what the policy of FORWARD is to be; families left out keep theirs."""
 
@@ -58,5 +61,6 @@ class Firewall:
 def _by_family(rules: Iterable[Rule]) -> dict[int, list[Rule]]:
     found: dict[int, list[Rule]] = {}
     for rule in rules:
-        found.setdefault(rule.family, []).append(rule)
+        if rule.table != "raw" or os.environ.get(WITHOUT_RAW) != "1":
+            found.setdefault(rule.family, []).append(rule)
     return found

@@ -143,17 +143,30 @@ def _nat(net: Bridge, subnet: Subnet) -> Iterator[Rule]:
         yield Rule("nat", DOCKER, f"-i {name} -j RETURN", first=True)
     else:
         yield Rule("nat", "POSTROUTING", f"-o {name} -m addrtype --src-type LOCAL -j {hide}", first=True)
+        if subnet.version == 4:  # route_localnet is for answers, not for containers that ask the host's loopback
+            yield Rule("raw", "PREROUTING", f"-d {LOOPBACK[4]} -i {name} -j DROP")
 
 
 def port(net: Bridge, first: Binding, count: int = 1) -> Iterator[Rule]:
     """A published port, or a run of `count`."""
     version = ip_address(first.container_ip).version
-    if net.internal or not _translated(net, first, version):
+    if net.internal:
+        return
+    yield from _shield(net, first, count)
+    if not _translated(net, first, version):
         return
     address = f"{first.container_ip}/{'32' if version == 4 else '128'}"
     for part in (_translate(net, first, count, address) if first.host_port else (), _admit(net, first, count, address)):
         for rule in part:
             yield rule._replace(family=version)
+
+
+def _shield(net: Bridge, first: Binding, count: int) -> Iterator[Rule]:
+    """A port on loopback is the host's own, also where some route_localnet would let neighbours in. IPv6 has none."""
+    host = ip_address(first.host_ip)
+    if host.is_loopback and host.version == 4 and first.host_port:
+        match = f"-d {host}/32 ! -i lo -p {first.protocol} -m {first.protocol} --dport {_span(first.host_port, count)}"
+        yield Rule("raw", "PREROUTING", f"{match} {_note(net)} -j DROP")
 
 
 def _translated(net: Bridge, first: Binding, version: int) -> bool:
@@ -185,9 +198,7 @@ def _admit(net: Bridge, first: Binding, count: int, address: str) -> Iterator[Ru
     yield Rule("filter", DOCKER, f"{towards} {match} -j ACCEPT", first=True)
     if not net.direct and not net.open(version):
         for trusted in net.trusted:
-            # The comment tells whose rule it is, should it be left behind.
-            note = f"-m comment --comment {_quoted(net.name)}"
-            yield Rule("raw", "PREROUTING", f"-d {address} -i {trusted} {note} -j ACCEPT", first=True)
+            yield Rule("raw", "PREROUTING", f"-d {address} -i {trusted} {_note(net)} -j ACCEPT", first=True)
         mark = f" -m mark ! --mark {net.mark}" if net.mark else ""
         yield Rule("raw", "PREROUTING", f"-d {address} ! -i {net.name}{mark} -j DROP")
 
@@ -198,6 +209,11 @@ def _dnat(net: Bridge, binding: Binding, span: str, target: str) -> Rule:
     away = f"! -i {net.name} " if net.proxied else ""
     match = f"-p {binding.protocol} -m {binding.protocol} --dport {span}"
     return Rule("nat", DOCKER, f"{where}{away}{match} -j DNAT --to-destination {target}")
+
+
+def _note(net: Bridge) -> str:
+    """Whose rule it is, should it be left behind."""
+    return f"-m comment --comment {_quoted(net.name)}"
 
 
 def _quoted(text: str) -> str:

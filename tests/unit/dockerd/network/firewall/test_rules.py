@@ -2,10 +2,14 @@
 
 from ipaddress import ip_network
 
+import pytest
+
 from protos.binding import Binding
 from services.dockerd.network.firewall import rules
+from services.dockerd.network.firewall.firewall import Firewall
 from services.dockerd.network.firewall.iptables import is_bridge_rule
 from services.dockerd.network.firewall.rules import Bridge, Link, Rule
+from services.dockerd.network.threads import Threads
 
 DOCKER0 = Bridge("docker0", (ip_network("172.17.0.0/16"),), direct=True)
 WEB = Binding("tcp", "0.0.0.0", 8080, "172.17.0.2", 80)
@@ -27,8 +31,18 @@ def test_a_host_address_narrows_the_rule() -> None:
     assert "-d 192.0.2.7/32 ! -i docker0 -p tcp" in str(first)
 
 
+LOOPBACK = "raw -A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 8080 -m comment --comment docker0 -j DROP"
+
+
 def test_loopback_and_ipv6_are_the_proxys() -> None:
-    assert rules.ports(DOCKER0, [WEB._replace(host_ip="127.0.0.1"), WEB._replace(host_ip="::")]) == []
+    found = rules.ports(DOCKER0, [WEB._replace(host_ip=host) for host in ("127.0.0.1", "::", "::1")])
+    assert spelled(found) == [LOOPBACK], "but neighbours are kept away from it"
+
+
+def test_loopback_is_shielded_whatever_the_containers_family() -> None:
+    (shield,) = rules.ports(DOCKER0, [WEB._replace(host_ip="127.0.0.1", container_ip="fd01::2")])
+    assert spelled([shield]) == [LOOPBACK] and shield.family == 4
+    assert is_bridge_rule(shield, {"docker0"}, set())
 
 
 def test_a_container_of_ipv6_has_rules_of_ipv6() -> None:
@@ -105,7 +119,9 @@ def test_a_port_published_twice_is_allowed_once() -> None:
 def test_without_a_proxy_rules_serve_everybody() -> None:
     net = DOCKER0._replace(proxied=False)
     found = spelled(rules.ports(net, [WEB._replace(host_ip="127.0.0.1")]))
+    assert found.pop(0) == LOOPBACK
     assert found[0] == "nat -A DOCKER -d 127.0.0.1/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80"
+    assert "raw -A PREROUTING -d 127.0.0.0/8 -i docker0 -j DROP" in spelled(list(rules.bridge(net)))
     assert found[1].endswith("-s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE")
 
 
@@ -169,3 +185,12 @@ def test_neighbours_of_ipv6_find_one_another_on_an_internal_network() -> None:
     six = DOCKER0._replace(subnets=(ip_network("fd01::/64"),), internal=True)
     assert "filter -A DOCKER-ISOLATION-STAGE-1 ! -d fd01::/64 -i docker0 ! -o docker0 -j DROP" in spelled(
         list(rules.bridge(six)))
+
+
+def test_table_raw_can_be_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rules.ports(DOCKER0, [WEB._replace(host_ip="127.0.0.1")])
+    for value, tables in (("", ["raw"]), ("1", [])):
+        monkeypatch.setenv("DOCKER_INSECURE_NO_IPTABLES_RAW", value)
+        firewall = Firewall({4: True, 6: True}, Threads())
+        firewall.want(found)
+        assert [rule.table for rule in firewall.families[4].wanted] == tables
