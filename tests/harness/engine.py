@@ -160,6 +160,10 @@ class Engine:
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def says(self, text: str) -> None:
+        """Waits until the daemon's log has it."""
+        until(lambda: text in self.log.read_text(errors="replace"), f"the log says {text!r}")
+
     @property
     def pid(self) -> int:
         assert self.process
