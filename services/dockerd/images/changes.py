@@ -95,17 +95,17 @@ def _healthcheck(rest: str) -> dict[str, Any]:
             found["Retries"] = int(value)
         else:
             raise InvalidArgument(f"Unknown flag: {name}" if name != "retries" else f'invalid retries "{value}"')
-    kind, _, words = rest.partition(" ")
+    kind, _, command = rest.partition(" ")
     if kind.upper() == "NONE":
-        if words.strip() or found:
+        if command.strip() or found:
             raise InvalidArgument("HEALTHCHECK NONE takes no arguments")
         return {"Test": ["NONE"]}
     if kind.upper() != "CMD":
         raise InvalidArgument(f"Unknown type {kind!r} in HEALTHCHECK (try CMD)")
-    if not words.strip():
+    if not command.strip():
         raise InvalidArgument("Missing command after HEALTHCHECK CMD")
-    listed = _json_list(words)
-    return {"Test": ["CMD", *listed] if listed else ["CMD-SHELL", words.strip()], **found}
+    listed = _json_list(command)
+    return {"Test": ["CMD", *listed] if listed else ["CMD-SHELL", command.strip()], **found}
 
 
 def _nanoseconds(text: str) -> int:

@@ -34,7 +34,7 @@ def parse_config(data: bytes) -> dict[str, Any]:
     if not isinstance(history, list):
         raise InvalidArgument("image config: history is not a list of objects")
     document["history"] = [_step(step, f"image config: history[{number}]") for number, step in enumerate(history)]
-    document["config"] = _config(document.get("config", {}))
+    document["config"] = container_config(document.get("config", {}))
     return document
 
 
@@ -69,7 +69,8 @@ def _time(document: dict[str, Any], what: str) -> None:
         raise InvalidArgument(f"{what}: created is not a time: {str(created)[:80]!r}")
 
 
-def _config(config: Any) -> dict[str, Any]:
+def container_config(config: Any) -> dict[str, Any]:
+    """The part of a container's: what it says, null filled in."""
     if not isinstance(config, dict):
         raise InvalidArgument("image config: config is not an object")
     filled = {key: _filled(value, _EMPTY.get(key)) for key, value in config.items() if value is not None}

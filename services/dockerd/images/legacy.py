@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from protos.errdefs import InvalidArgument
 from services.dockerd.images import manifest
+from services.dockerd.images.document import container_config
 from services.dockerd.schema.container import ContainerConfig
 
 _ID: Final = re.compile(r"[a-f0-9]{64}")
@@ -65,12 +66,16 @@ def config(documents: list[dict[str, Any]], diff_ids: list[str]) -> bytes:
 def _known(key: str, value: Any) -> Any:
     if key not in ("config", "container_config"):
         return value
-    full = ContainerConfig.model_validate(value).model_dump()
+    full = _read(value).model_dump()
     return {name: found for name, found in full.items() if found or name not in _OMITTED}
 
 
+def _read(value: Any) -> ContainerConfig:
+    return ContainerConfig.model_validate(container_config(value))
+
+
 def _history(document: dict[str, Any]) -> dict[str, Any]:
-    command = (document.get("container_config") or {}).get("Cmd") or []
+    command = _read(document.get("container_config") or {}).Cmd or []
     step = {
         "created": document.get("created") or "0001-01-01T00:00:00Z", "author": document.get("author"),
         "created_by": " ".join(command), "comment": document.get("comment"),
@@ -79,4 +84,4 @@ def _history(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _version(document: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(int(each) for each in re.findall(r"\d+", str(document.get("docker_version") or ""))[:3])
+    return tuple(int(each) for each in re.findall(r"\d{1,9}", str(document.get("docker_version") or ""))[:3])

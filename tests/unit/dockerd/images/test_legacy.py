@@ -55,6 +55,20 @@ def test_chains_that_lead_nowhere_are_refused(written: dict[str, bytes]) -> None
         legacy.chain(ONE, written)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"config": {"Cmd": 7}}, {"config": [1]}, {"container_config": 7}, {"container_config": {"Cmd": [7]}},
+     {"docker_version": "1.9", "container_config": {"Cmd": {}}}, {"config": {"StopTimeout": 2**70}}],
+)
+def test_documents_of_wrong_types_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument):
+        legacy.config([BOTTOM | wrong], DIFF_IDS[:1])
+
+
+def test_versions_may_be_of_any_length() -> None:
+    assert legacy.config([BOTTOM | {"docker_version": "9" * 5000}], DIFF_IDS[:1])
+
+
 def test_names_stand_for_ids() -> None:
     assert list(legacy.tags(json.dumps({"a/b": {"1": ONE, "2": TWO}}).encode())) == [("a/b:1", ONE), ("a/b:2", TWO)]
     with pytest.raises(InvalidArgument, match="invalid image ID: x"):
