@@ -33,6 +33,11 @@ def short(name: str) -> str:
     return name[:_SHORT] if _ID.fullmatch(name) else name
 
 
+def level(record: logging.LogRecord) -> str:
+    """By the names that `--log-level` takes."""
+    return "fatal" if record.levelno >= logging.CRITICAL else record.levelname.lower()
+
+
 def scope(record: logging.LogRecord) -> dict[str, str]:
     """What an entry belongs to: of its own (`extra={"scope": …}`), or of the work under way."""
     own: dict[str, str] | None = getattr(record, "scope", None)
@@ -73,15 +78,14 @@ class Lines(Entries):
         # Part of it is what clients sent: a line stays one line.
         own = "".join(f" {key}={value}" for key, value in getattr(record, "fields", {}).items())
         message = (record.getMessage() + own + stack).replace("\n", "\\n").replace("\r", "\\r")
-        level = record.levelname.lower()
-        return f"time={stamp(record)} level={level} module={self.module(record)}{words} msg={message}"
+        return f"time={stamp(record)} level={level(record)} module={self.module(record)}{words} msg={message}"
 
 
 class Documents(Entries):
     def format(self, record: logging.LogRecord) -> str:
         message, values = fields(record)
         entry: dict[str, Value] = {
-            "time": stamp(record), "level": record.levelname.lower(), "module": self.module(record), **scope(record),
+            "time": stamp(record), "level": level(record), "module": self.module(record), **scope(record),
             "msg": message,
         }
         if record.exc_info:

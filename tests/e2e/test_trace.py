@@ -55,5 +55,5 @@ def parse(line: str, style: str) -> dict[str, str]:
         assert found, line
         entry = dict(word.split("=", 1) for word in found[1].split()) | {"msg": found[2]}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"])
-    assert entry["level"] in ("debug", "info", "warning", "error", "critical") and entry["module"]
+    assert entry["level"] in ("debug", "info", "warning", "error", "fatal") and entry["module"]
     return entry

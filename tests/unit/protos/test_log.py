@@ -20,6 +20,12 @@ def entry(message: str, form: Entries, *values: object, **more: object) -> str:
     return form.format(record)
 
 
+@pytest.mark.parametrize("form", [Lines(), Documents()])
+def test_the_worst_level_is_called_fatal(form: Entries) -> None:
+    told = entry("x", form, levelno=logging.CRITICAL, levelname="CRITICAL")
+    assert "level=fatal" in told or json.loads(told)["level"] == "fatal"
+
+
 @pytest.fixture
 def at_work() -> Iterator[None]:
     tokens = request_var.set("a1-2"), container_var.set(short(BOX))
