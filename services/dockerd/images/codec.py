@@ -9,13 +9,10 @@ from protos.errdefs import InvalidArgument, ResourceExhausted
 
 SNIFF: Final = 8
 """Bytes that tell the format."""
-
-
 _PIECE: Final = 1 << 20
+"""Bytes that come out at once."""
 _SLICE: Final = 2 << 10
 """Bytes of zstd that are fed at once: a block of 4 may stand for 128 KiB, and the library does not stop in between."""
-
-
 FREE_SIZE: Final = 1 << 30
 MAX_RATIO: Final = 1100
 """An archive of more than FREE_SIZE bytes may not be more than so many times its compressed size: gzip cannot be."""

@@ -10,11 +10,11 @@ from protos.errdefs import InvalidArgument
 from services.dockerd.container import stamp
 from services.dockerd.images import changes, codec, content, manifest, platform, reference
 from services.dockerd.images.image import Image
-from services.dockerd.images.load import write_manifest
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.read import PARENT, read_image
 from services.dockerd.images.store import Images
 from services.dockerd.images.unpack import unpack
+from services.dockerd.images.write import write_manifest
 from services.dockerd.release import VERSION
 
 

@@ -1,54 +1,27 @@
 """`docker load`: a docker archive, also as before 1.10, or an OCI layout, plain or compressed, as a stream.
 
-Every file becomes content as it arrives, held by a lease; the documents among them say afterwards which were an
-image. What belongs to none is collected when the lease ends.
+Every file becomes content as it arrives (intake.py), held by a lease; the documents among them say afterwards which
+were an image. What belongs to none is collected when the lease ends.
 """
 
 import posixpath
-import secrets
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from protos import tar
 from protos.errdefs import InvalidArgument, NotFound
-from services.dockerd.images import codec, content, legacy, manifest, progress, reference, tarball
+from services.dockerd.images import codec, content, legacy, manifest, progress, reference
 from services.dockerd.images.document import parse_config
 from services.dockerd.images.image import Image
+from services.dockerd.images.intake import Archive, Blob, take_in
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
 from services.dockerd.images.read import PARENT, check_layers, check_platform, read_image
 from services.dockerd.images.store import Images
 from services.dockerd.images.unpack import exists, unpack
+from services.dockerd.images.write import write_manifest
 
-_DOCUMENTS: Final = frozenset({"manifest.json", "index.json", "repositories", "oci-layout"})
 _MOVED: Final = "The image {} already exists, renaming the old one with ID {} to empty string\n"
 _NAME_KEYS: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-
-
-@dataclass(slots=True)
-class Blob:
-    digest: str
-    size: int
-    head: bytes
-
-
-@dataclass(slots=True)
-class Archive:
-    """What an archive held: documents by name, blobs and links by path."""
-
-    documents: dict[str, bytes] = field(default_factory=dict)
-    blobs: dict[str, Blob] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-
-    def blob(self, path: str) -> Blob:
-        for _ in range(8):  # docker save of old links a shared layer.tar to another
-            if path in self.blobs:
-                return self.blobs[path]
-            if path not in self.links:
-                break
-            path = self.links[path]
-        raise InvalidArgument(f"invalid archive: {path} is missing")
 
 
 async def load(
@@ -59,7 +32,7 @@ async def load(
     Bad archives raise InvalidArgument before anything is named.
     """
     async with images.lease() as lease:
-        archive = await _take_in(images, body, lease)
+        archive = await take_in(images, body, lease)
         if "manifest.json" in archive.documents:
             found = await _docker_archive(images, archive, lease)
         elif "index.json" in archive.documents:
@@ -92,38 +65,6 @@ async def _announce(images: Images, image: Image, names: list[reference.Referenc
         lines.append(progress.stream(f"Loaded image ID: {image.id}\n"))
     images.emit("load", image.id, {"name": image.id, **image.labels})
     return lines
-
-
-async def _take_in(images: Images, body: AsyncIterable[bytes], lease: str) -> Archive:
-    archive, run = Archive(), secrets.token_hex(8)
-    reader = codec.Reader(codec.plain(body))
-    async for header in tarball.entries(reader):
-        path = posixpath.normpath(header.name.decode(errors="surrogateescape")).lstrip("/")
-        if header.type in (tar.SYMLINK, tar.HARD_LINK):
-            base = posixpath.dirname(path) if header.type == tar.SYMLINK else ""
-            archive.links[path] = posixpath.normpath(posixpath.join(base, header.link.decode(errors="surrogateescape")))
-        if header.type != tar.REGULAR:
-            async for _ in reader.pieces(header.size, content.CHUNK):
-                pass
-        elif path in _DOCUMENTS:
-            if header.size > manifest.LIMIT:
-                raise InvalidArgument(f"invalid archive: {path} is larger than {manifest.LIMIT} bytes")
-            archive.documents[path] = await reader.exactly(header.size)
-        else:
-            archive.blobs[path] = await _ingest(images, reader, header.size, f"load-{run}-{len(archive.blobs)}", lease)
-    return archive
-
-
-async def _ingest(images: Images, reader: codec.Reader, size: int, ref: str, lease: str) -> Blob:
-    head = await reader.exactly(min(codec.SNIFF, size))
-
-    async def data() -> AsyncIterator[bytes]:
-        yield head
-        async for piece in reader.pieces(size - len(head), content.CHUNK):
-            yield piece
-
-    digest, written = await content.write(images.client, ref, data(), lease=lease)
-    return Blob(digest, written, head)
 
 
 Found = list[tuple[Descriptor, list[reference.Reference]]]
@@ -197,21 +138,6 @@ async def _legacy_image(images: Images, archive: Archive, chain: list[dict[str, 
     data = legacy.config(chain, [layer.digest for layer in layers])
     digest, size = await content.write_bytes(images.client, data, lease=lease)
     return await write_manifest(images, Descriptor(manifest.OCI_CONFIG, digest, size), layers, lease)
-
-
-async def write_manifest(images: Images, config: Descriptor, layers: list[Descriptor], lease: str) -> Descriptor:
-    """A manifest for content that is there, holding it against collection."""
-    return await write_document(images, manifest.encode(config, layers), config, layers, lease)
-
-
-async def write_document(
-    images: Images, data: bytes, config: Descriptor, layers: list[Descriptor], lease: str
-) -> Descriptor:
-    """A manifest as it is, holding its config and layers against collection."""
-    labels = {"containerd.io/gc.ref.content.config": config.digest}
-    labels |= {f"containerd.io/gc.ref.content.l.{number}": layer.digest for number, layer in enumerate(layers)}
-    digest, size = await content.write_bytes(images.client, data, lease=lease, labels=labels)
-    return Descriptor(manifest.kind_of("", data), digest, size)
 
 
 def _layer(blob: Blob) -> Descriptor:

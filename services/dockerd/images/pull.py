@@ -11,7 +11,6 @@ from services.dockerd.images.bars import Bars
 from services.dockerd.images.document import parse_config
 from services.dockerd.images.downloads import Downloads
 from services.dockerd.images.image import Image
-from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.platform import Platform
 from services.dockerd.images.read import check_platform, read_image
@@ -20,6 +19,7 @@ from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 from services.dockerd.images.unpack import exists, unpack
+from services.dockerd.images.write import write_document
 from services.dockerd.registry import addresses, errors, repository
 from services.dockerd.registry.credentials import Credentials
 from services.dockerd.registry.hosts import Endpoint

@@ -13,13 +13,13 @@ from services.dockerd.images import compress, content, manifest, progress
 from services.dockerd.images.bars import Bars
 from services.dockerd.images.downloads import source_labels
 from services.dockerd.images.image import Image
-from services.dockerd.images.load import write_document
 from services.dockerd.images.manifest import Descriptor
 from services.dockerd.images.reference import Reference
 from services.dockerd.images.said import Say, records
 from services.dockerd.images.store import Images
 from services.dockerd.images.together import together
 from services.dockerd.images.turns import Turns
+from services.dockerd.images.write import write_document
 from services.dockerd.registry import addresses, errors, repository
 from services.dockerd.registry.credentials import Credentials
 from services.dockerd.registry.hosts import Endpoint
