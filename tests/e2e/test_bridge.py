@@ -116,6 +116,10 @@ def test_links_follow_and_are_removed(bridged: Engine, docker: Docker, name: str
     docker.ok("run", "-d", "--name", name, "--expose", "80", "busybox", "sleep", "99")
     docker.ok("run", "-d", "--name", f"{name}-web", "--link", f"{name}:db", "busybox", "sleep", "99")
     assert docker.ok("inspect", "-f", "{{json .HostConfig.Links}}", f"{name}-web") == f'["/{name}:/{name}-web/db"]'
+    docker.ok("rename", name, f"{name}-db")
+    assert docker.ok("inspect", "-f", "{{json .HostConfig.Links}}", f"{name}-web") == f'["/{name}-db:/{name}-web/db"]'
+    docker.ok("restart", "-t", "0", f"{name}-web")
+    docker.ok("rename", f"{name}-db", name)
     docker.ok("stop", "-t", "0", name)
     docker.ok("run", "-d", "--name", f"{name}-other", "busybox", "sleep", "99")
     docker.ok("start", name)

@@ -98,11 +98,12 @@ def test_restart_policies_at_a_start(daemon: Engine) -> None:
     docker.ok("run", "-d", "--restart", "on-failure", "--name", "ended", *obeys)
     docker.ok("run", "-d", "--restart", "on-failure:1", "--name", "failed", "busybox", "false")
     until(lambda: docker.inspect("failed", "{{.State.Status}} {{.RestartCount}}") == "exited 1", "it has given up")
-    for policy in ("always", "unless-stopped"):
+    docker.ok("stop", "ended")
+    for policy in ("always", "unless-stopped", "on-failure"):
         docker.ok("run", "-d", "--init", "--restart", policy, "--name", f"stopped-{policy}", "busybox", "sleep", "600")
         docker.ok("stop", f"stopped-{policy}")
     daemon.restart()
-    wanted = {"p-always", "p-unless-stopped", "p-on-failure", "stopped-always"}
+    wanted = {"p-always", "p-unless-stopped", "p-on-failure", "stopped-always", "stopped-on-failure"}
     until(lambda: wanted <= set(docker.ok("ps", "--format", "{{.Names}}").split()), "policies are applied")
     assert docker.inspect("stopped-unless-stopped", "{{.State.Status}}") == "exited"
     for name in ("p-no", "ended", "failed"):

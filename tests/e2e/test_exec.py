@@ -30,6 +30,11 @@ def test_environment_user_and_directory(docker: Docker, box: str) -> None:
     assert out.split() == ["yes", "nobody", "/etc"]
 
 
+def test_a_relative_directory(docker: Docker, box: str) -> None:
+    result = docker("exec", "-w", "etc", box, "pwd")
+    assert result.code == 126 and "Cwd must be an absolute path" in result.out + result.err
+
+
 def test_input(docker: Docker, box: str) -> None:
     assert docker.ok("exec", "-i", box, "wc", "-c", stdin=b"x" * 100_000) == "100000"
 

@@ -204,3 +204,17 @@ def test_a_new_name_is_known_at_once(docker: Docker, name: str) -> None:
         docker.fails("exec", asking, "ping", "-c", "1", "-w", "5", name)
     assert docker.ok("exec", f"{name}-new", "ping", "-c", "1", f"{name}-asks")
     docker.ok("rename", f"{name}-new", name)
+
+
+@pytest.mark.ours  # Docker 20.10 refuses it at the start, in other words
+def test_an_address_that_the_network_has_not(docker: Docker, name: str) -> None:
+    outside = "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.79.0.1"
+    docker.ok("network", "create", "--subnet", "10.78.0.0/24", name)
+    try:
+        text = docker.fails("create", "--network", name, "--ip", "10.79.0.1", "busybox", "true")
+        assert f"invalid config for network {name}: {outside}" in text
+        docker.ok("create", "--name", name, "busybox", "true")
+        assert outside in docker.fails("network", "connect", "--ip", "10.79.0.1", name, name)
+    finally:
+        docker.ok("rm", "-f", name)
+        docker.ok("network", "rm", name)

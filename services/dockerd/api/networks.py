@@ -13,7 +13,7 @@ from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network import custom, views
 from services.dockerd.network.networks import Network
-from services.dockerd.network.request import check
+from services.dockerd.network.request import check, check_addresses
 from services.dockerd.schema.container import EndpointSettings
 from services.dockerd.schema.network import NetworkConnect, NetworkCreate, NetworkDisconnect
 from services.dockerd.web.context import engine_of
@@ -64,6 +64,7 @@ async def connect_network(request: Request, reference: str) -> Response:
     container = engine.containers.get(body.Container)
     asked = body.EndpointConfig or EndpointSettings()
     check(network, asked)
+    check_addresses(network, asked)
     async with container.lock:
         if container.id in engine.network.sandboxes:
             await custom.attach(engine.network, container.id, network, asked)

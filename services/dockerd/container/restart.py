@@ -43,10 +43,10 @@ def after_exit(rule: RestartRule, code: int, *, restarts: int, stopped_by_user: 
 def at_start(rule: RestartRule, *, code: int, restarts: int, stopped_by_user: bool) -> bool:
     """Whether dockerd starts a container that does not run when dockerd itself starts.
 
-    Those that failed too, also by the end of the last dockerd; but, unlike Docker, none that were stopped by hand.
+    Those that failed too, also by the end of the last dockerd, and, as with Docker, by a `stop` that they did not obey.
     """
     if rule.Name == "always":
         return True
     if rule.Name == "unless-stopped":
         return not stopped_by_user
-    return after_exit(rule, code, restarts=restarts, stopped_by_user=stopped_by_user)
+    return after_exit(rule, code, restarts=restarts, stopped_by_user=False)

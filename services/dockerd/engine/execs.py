@@ -57,9 +57,6 @@ def create(engine: Engine, reference: str, made: Exec) -> Exec:
     container = running(engine, reference)
     if not made.cmd:
         raise errdefs.InvalidArgument("No exec command specified")
-    if made.workdir and not made.workdir.startswith("/"):
-        raise errdefs.InvalidArgument(
-            f"the working directory '{made.workdir}' is invalid, it needs to be an absolute path")
     made.id, made.container_id = secrets.token_hex(32), container.id
     engine.execs[made.id] = made
     container.execs.add(made.id)

@@ -38,6 +38,18 @@ def check(engine: Engine, host: HostConfig) -> None:
             raise errdefs.InvalidArgument(validate.HOST_LINKS)
 
 
+def follow(engine: Engine, container: Container, old: str) -> None:
+    """Have links to a container that was called `old` lead to it still."""
+    for owner in engine.containers:
+        before = owner.host.Links or []
+        after = [f"{container.name}:{links.parse(each).alias}" if links.parse(each).target == old else each
+                 for each in before]
+        if after != before:
+            owner.host.Links = after
+            engine.store.save_host(owner)
+            engine.containers.refresh(owner)
+
+
 async def unlink(engine: Engine, owner: str, alias: str) -> None:
     """Take the link `alias` off the container `owner`: neither name nor rule of it stays."""
     container = engine.containers.find(owner)
@@ -48,6 +60,6 @@ async def unlink(engine: Engine, owner: str, alias: str) -> None:
         if not found:
             raise errdefs.NotFound(f"No such container: {owner}/{alias}")
         container.host.Links = [text for text in container.host.Links or () if text not in found]
-        engine.store.save(container)
+        engine.store.save_host(container)
         engine.containers.refresh(container)
         await engine.network.unlink(container.id, found)

@@ -4,7 +4,7 @@ from typing import Final
 
 from protos import errdefs
 from services.dockerd.container import validate
-from services.dockerd.engine import notify
+from services.dockerd.engine import links, notify
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network import custom
 
@@ -36,5 +36,6 @@ async def rename(engine: Engine, reference: str, name: str) -> None:
             raise
         engine.containers.release(old, container.id)
         engine.containers.refresh(container)
+        links.follow(engine, container, old)
         custom.rename(engine.network, container.id, wanted)
     notify.container(engine, container, "rename", {"oldName": "/" + old})

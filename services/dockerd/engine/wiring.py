@@ -1,14 +1,15 @@
 """What the network controller is told of a container."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Mapping
 
 from protos import errdefs
 from services.dockerd.container.container import Container
 from services.dockerd.engine.engine import Engine
 from services.dockerd.network.controller import Request
 from services.dockerd.network.forwarding import forwards
-from services.dockerd.network.request import ALONE
-from services.dockerd.schema.container import HostConfig
+from services.dockerd.network.request import ALONE, check_addresses
+from services.dockerd.schema.container import EndpointSettings, HostConfig
 
 
 def request(engine: Engine, container: Container) -> Request:
@@ -30,8 +31,9 @@ def request(engine: Engine, container: Container) -> Request:
     )
 
 
-def check(engine: Engine, host: HostConfig, endpoints: Iterable[str]) -> None:
-    """Refuse namespaces of containers that are not there, and networks that exclude one another."""
+def check(engine: Engine, host: HostConfig, endpoints: Mapping[str, EndpointSettings]) -> None:
+    """Refuse namespaces of containers that are not there, networks that exclude one another, and addresses that a
+    network does not have."""
     for mode in (host.NetworkMode, host.IpcMode, host.PidMode):
         kind, _, other = mode.partition(":")
         if kind == "container" and not other:
@@ -41,6 +43,12 @@ def check(engine: Engine, host: HostConfig, endpoints: Iterable[str]) -> None:
     joined = sorted({host.NetworkMode, *endpoints})
     if host.NetworkMode in ALONE and len(joined) > 1:
         raise errdefs.InvalidArgument(f"Container cannot be connected to network endpoints: {', '.join(joined)}")
+    for name, settings in endpoints.items():
+        with contextlib.suppress(errdefs.NotFound):  # there may be such a network by the start
+            try:
+                check_addresses(engine.network.networks.get(name), settings)
+            except errdefs.InvalidArgument as error:
+                raise errdefs.InvalidArgument(f"invalid config for network {name}: {error}") from None
 
 
 def warnings(host: HostConfig) -> list[str]:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 from protos.errdefs import InvalidArgument, NotFound, PermissionDenied
 from services.dockerd.filters import Filters
-from services.dockerd.network import files, life, neighbours, netlink, plan, reserve
+from services.dockerd.network import files, life, links, neighbours, netlink, plan, reserve
 from services.dockerd.network.controller import Controller
 from services.dockerd.network.drivers import bridge
 from services.dockerd.network.endpoint import Endpoint
@@ -99,6 +99,7 @@ def rename(controller: Controller, container_id: str, name: str) -> None:
     request = controller.requests[container_id] = replace(request, name=name)
     for endpoint in sandbox.endpoints:
         neighbours.rename(sandbox, endpoint, request, old, controller.sandboxes.values())
+    links.rename(controller, sandbox, old)
     controller.records.save(sandbox)
 
 

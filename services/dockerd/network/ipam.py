@@ -59,7 +59,7 @@ class Pool:
     def reserve(self, address: Address) -> None:
         """Take one address; Conflict where it is taken."""
         if address not in self.subnet:
-            raise InvalidArgument(f"invalid address {address}: it does not belong to subnet {self.subnet}")
+            raise InvalidArgument(outside(address))
         if int(address) in self._used:
             raise Conflict("Address already in use")
         self._used.add(int(address))
@@ -125,3 +125,8 @@ def check_overlap(subnet: Subnet, networks: Iterable[Subnet]) -> None:
 def mac_address(address: Address) -> str:
     """The hardware address that goes with an address, so that one that moves needs no new neighbour entry."""
     return b"\x02\x42".hex(":") + ":" + address.packed[-4:].hex(":")
+
+
+def outside(address: Address) -> str:
+    """Docker's word for an address that is in none of a network's subnets."""
+    return f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"

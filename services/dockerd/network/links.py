@@ -115,6 +115,14 @@ def names(text: str, other: Sandbox) -> str:
     return f"{parse(text).alias} {other.container_id[:12]} {other.name}"
 
 
+def rename(known: Known, sandbox: Sandbox, old: str) -> None:
+    """Whoever links to a container that was called `old` has it by its new name."""
+    for owner in _owners(known, sandbox):
+        for text in known.requests[owner.container_id].host.Links or ():
+            files.rename(owner.hosts_path, f"{parse(text).alias} {sandbox.container_id[:12]} {old}", [])
+        _rename(known, owner, sandbox)
+
+
 def _rename(known: Known, owner: Sandbox, other: Sandbox) -> None:
     """Have the owner's hosts file name the other's present addresses."""
     for text in known.requests[owner.container_id].host.Links or ():

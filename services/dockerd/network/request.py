@@ -1,9 +1,11 @@
 """What the engine tells the Controller of a container, and which networks that means."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from protos.errdefs import Conflict, InvalidArgument
+from services.dockerd.network import ipam
 from services.dockerd.network.drivers import interface
 from services.dockerd.network.networks import PREDEFINED, Network, Networks
 from services.dockerd.schema.container import EndpointSettings, HostConfig
@@ -80,6 +82,14 @@ def check(network: Network, settings: EndpointSettings) -> None:
         raise InvalidArgument("user specified IP address is supported on user defined networks only")
     if settings.Aliases and network.name in PREDEFINED and network.name != "bridge":
         raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")
+
+
+def check_addresses(network: Network, settings: EndpointSettings) -> None:
+    """Refuse addresses that a network does not have."""
+    asked = settings.IPAMConfig
+    for text in (asked.IPv4Address, asked.IPv6Address) if asked else ():
+        if text and not network.predefined and not any(ip_address(text) in each.subnet for each in network.addressings):
+            raise InvalidArgument(ipam.outside(ip_address(text)))
 
 
 def default_gateway_first(found: list[Target], version: int) -> Network | None:

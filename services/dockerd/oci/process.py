@@ -32,6 +32,8 @@ def main(given: SpecInput, args: Sequence[str]) -> Document:
 def added(container: SpecInput, given: ExecInput) -> Document:
     """A further process (exec) of the container."""
     privileged = container.host.Privileged or given.privileged
+    if given.cwd and not given.cwd.startswith("/"):  # as runc puts it, to which Docker leaves it
+        raise errdefs.InvalidArgument("OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown")
     document = _common(container, given.user, privileged=privileged, tty=given.tty, console=given.console)
     if given.privileged and "apparmorProfile" in document:
         document["apparmorProfile"] = "unconfined"

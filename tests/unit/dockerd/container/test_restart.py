@@ -49,7 +49,8 @@ def test_on_failure_without_a_limit_goes_on() -> None:
         ("on-failure", 137, 1, False, True),
         ("on-failure", 137, 2, False, False),
         ("on-failure", 0, 0, False, False),
-        ("on-failure", 137, 0, True, False),
+        ("on-failure", 137, 0, True, True),
+        ("on-failure", 0, 0, True, False),
         ("no", 1, 0, False, False),
     ],
 )

@@ -10,7 +10,7 @@ from tests.unit.dockerd.engine.made import bench
 POLICIES = [
     ("no", True, False, False), ("always", True, False, True), ("always", False, True, True),
     ("unless-stopped", True, False, True), ("unless-stopped", False, True, False),
-    ("on-failure", True, False, True), ("on-failure", False, False, True), ("on-failure", True, True, False),
+    ("on-failure", True, False, True), ("on-failure", False, False, True), ("on-failure", True, True, True),
 ]
 
 

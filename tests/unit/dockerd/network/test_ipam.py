@@ -48,7 +48,7 @@ def test_an_address_is_taken_once() -> None:
 
 
 def test_an_address_outside_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="does not belong to subnet"):
+    with pytest.raises(InvalidArgument, match="no configured subnet or ip-range contain the IP address"):
         pool().reserve(IPv4Address("10.0.1.2"))
 
 
