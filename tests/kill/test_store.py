@@ -1,5 +1,7 @@
 """kill -9 in the midst of pull, load, commit and rmi: the store is consistent, the verb can be repeated, nothing stays.
 
+The victims are the daemons, and the process that unpacks a large layer.
+
 `LONG=1`, which `make test-long` sets, tries some 200 random moments.
 """
 
@@ -25,6 +27,7 @@ SEED = int(os.environ.get("SEED", "11"))
 VICTIMS = ("dockerd", "containerd", "both")
 VERBS = ("pull", "load", "commit", "rmi")
 FILES = 300
+WORKER, DEATH = "docker-unpack", "the process that unpacked"
 CHANGE = (
     "mkdir /2; for i in $(seq 0 299); do echo -n 2-$i > /2/$i; done;"
     " dd if=/dev/urandom of=/large bs=1M count=3; echo yes > /changed"
@@ -78,6 +81,26 @@ class House:
         until(lambda: engine.docker("images").code == 0, "the engine answers")
         until(engine.has_containerd, "docker-containerd serves again", 40)  # what it removes at its start is gone
 
+    def lose_the_worker(self, verb: str, delay: float) -> int:
+        """Kill what unpacks a layer some time after it is there; the client's exit code, its words checked."""
+        engine = self.engine
+        for idle in engine.pids(WORKER):
+            engine.kill(idle)
+        child = subprocess.Popen(
+            ["docker", *self.words[verb]], env=engine.docker.env(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            worker = until(lambda: engine.pids(WORKER), "a process unpacks the large layer")[0]
+            time.sleep(delay)  # the moment itself
+            engine.kill(worker)
+            words = child.communicate(timeout=60)[1]
+        finally:
+            child.kill()
+            child.wait()
+        assert child.returncode == 0 or (DEATH in words and "killed by signal 9" in words), words
+        return child.returncode
+
     def repeat(self, verb: str) -> None:
         """What was cut off is done again, and whole."""
         docker = self.engine.docker
@@ -124,6 +147,26 @@ def test_interrupted_verb_leaves_a_consistent_store(house: House, victim: str, v
         house.repeat(verb)
     house.engine.docker("rmi", COMMITTED)
     consistent(house.engine)
+
+
+@pytest.mark.limit(900 if LONG else 150)
+@pytest.mark.parametrize("verb", ["pull", "load"])
+def test_unpack_whose_process_dies_can_be_repeated(house: House, verb: str) -> None:
+    moments = random.Random(f"{SEED} worker {verb}")
+    daemons = house.engine.pid, house.engine.containerd()
+    failed = 0
+    for _ in range(MOMENTS):
+        house.prepare(verb)
+        failed += house.lose_the_worker(verb, moments.uniform(0, house.spans[verb] * 0.2)) != 0
+        if house.engine.docker("image", "inspect", NAME).code:
+            house.repeat(verb)
+        consistent(house.engine)
+    house.prepare(verb)
+    failed += house.lose_the_worker(verb, 0) != 0
+    assert failed, "no unpack was hit"
+    house.repeat(verb)
+    settled(house.engine)
+    assert (house.engine.pid, house.engine.containerd()) == daemons
 
 
 def test_nothing_stays(house: House) -> None:
