@@ -1,16 +1,12 @@
-"""Directory trees of any depth: a container makes them deeper than a path can name or Python can recurse."""
+"""Removes directory trees of any depth: a container makes them deeper than a path can name or Python can recurse."""
 
-import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from typing import Final
 
 _DEEP: Final = (errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG)
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_STEP: Final = 4000
-"""Bytes of a path that the kernel takes at once."""
 
 Name = str | bytes | os.PathLike[str]
 
@@ -57,29 +53,3 @@ def _clear(place: int) -> list[str]:
         if not is_directory:
             os.unlink(name, dir_fd=place)
     return [name for name, is_directory in entries if is_directory]
-
-
-@contextlib.contextmanager
-def reachable(directory: str) -> Iterator[str | int]:
-    """A directory as `os.scandir` takes it: its path, or where that is too long a descriptor."""
-    if len(directory) < _STEP:
-        yield directory
-        return
-    place = os.open("/", _DIRECTORY)
-    try:
-        for part in _steps(directory):
-            place, before = os.open(part, _DIRECTORY, dir_fd=place), place
-            os.close(before)
-        yield place
-    finally:
-        os.close(place)
-
-
-def _steps(path: str) -> Iterator[str]:
-    """A long absolute path as relative ones that are short enough."""
-    rest = path.lstrip("/")
-    while len(os.fsencode(rest)) >= _STEP:
-        at = rest.rindex("/", 0, _STEP // 4)  # a character has four bytes at most
-        yield rest[:at]
-        rest = rest[at:].lstrip("/")
-    yield rest

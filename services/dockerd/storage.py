@@ -1,11 +1,11 @@
 """Storage drivers by Docker's names, what containerd calls them, what a container may ask of them; a tree's weight."""
 
-import contextlib
-import os
+import stat
 from collections.abc import Mapping
 from typing import Final
 
 from protos.errdefs import InvalidArgument
+from protos.ladder import everything
 from services.dockerd import flags
 
 _SNAPSHOTTERS: Final = {"overlay2": "overlayfs", "vfs": "native", "devicemapper": "devmapper"}
@@ -44,14 +44,5 @@ def size(snapshotter: str, options: Mapping[str, str]) -> int:
 
 def weigh(directory: str) -> int:
     """Bytes of all files below, each once, directories not counted: Docker's sum."""
-    total, seen, waiting = 0, set(), [directory]
-    while waiting:
-        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif status.st_ino not in seen:
-                    seen.add(status.st_ino)
-                    total += status.st_size
-    return total
+    sizes = {facts.st_ino: facts.st_size for facts in everything(directory) if not stat.S_ISDIR(facts.st_mode)}
+    return sum(sizes.values())

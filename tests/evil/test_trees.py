@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,11 +14,12 @@ import pytest
 from tests.harness import images
 from tests.harness.archives import Layers, header, long, padded, pax
 from tests.harness.engine import Engine
-from tests.harness.trees import of_image
+from tests.harness.trees import Tree, of_image
 
 pytestmark = pytest.mark.ours
 LONG = bool(os.environ.get("LONG"))
 BATCHES, BATCH = (15, 20) if LONG else (1, 10)
+BEGAN = time.time_ns()
 SEED = int(os.environ.get("SEED", "11"))
 
 
@@ -76,19 +78,37 @@ def archive(named: dict[str, list[bytes]]) -> bytes:
     return images.pack({**files, "manifest.json": json.dumps(rows).encode()})
 
 
+def loadable(ours: Engine, theirs: Engine, named: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
+    """Those images that both engines take: hard links may lead nowhere, and then both refuse."""
+    if ours.docker("load", "-q", stdin=archive(named), timeout=120).code == 0:
+        return named
+    taken = {}
+    for name, layers in named.items():
+        data = archive({name: layers})
+        codes = {engine.docker("load", "-q", stdin=data, timeout=120).code for engine in (ours, theirs)}
+        assert len(codes) == 1, name
+        if codes == {0}:
+            taken[name] = layers
+    assert len(taken) > len(named) / 2
+    return taken
+
+
 def agree(ours: Engine, theirs: Engine, named: dict[str, list[bytes]]) -> None:
     data = archive(named)
     try:
         for engine in (ours, theirs):
             engine.docker.ok("load", "-q", stdin=data, timeout=120)
         for name in named:
-            found, wanted = of_image(ours, name), of_image(theirs, name)
-            if "made" not in name:  # nobody says when the root was made
-                found.pop("."), wanted.pop(".")
-            assert found == wanted, name
+            assert timeless(of_image(ours, name)) == timeless(of_image(theirs, name)), name
     finally:
         for engine in (ours, theirs):
             engine.docker("rmi", "-f", *named)
+
+
+def timeless(tree: Tree) -> Tree:
+    """Without the times of directories that were made just now, as nobody says when: an archive implies them."""
+    late = range(BEGAN, time.time_ns())
+    return {name: (*facts[:4], None if facts[4] in late else facts[4], *facts[5:]) for name, facts in tree.items()}
 
 
 @pytest.mark.limit(900 if LONG else 150)
@@ -100,7 +120,7 @@ def test_random_images_become_the_same_tree(engine: Engine, theirs: Engine) -> N
             made, top = Layers(draw), draw.randrange(3)
             layers = [made.layer(draw.randrange(1, 25), top=at == top) for at in range(top + 1)]
             named[f"made:{batch}-{number}"] = layers
-        agree(engine, theirs, named)
+        agree(engine, theirs, loadable(engine, theirs, named))
 
 
 def test_odd_spellings_become_the_same_tree(engine: Engine, theirs: Engine) -> None:

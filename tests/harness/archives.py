@@ -201,14 +201,15 @@ class Layers:
         if draw.random() < 0.3 and kind in b"057\0" and b".wh." not in path:
             records += self._xattrs()
         name = draw.choice((b"", b"", b"./", b"/")) + path if path not in (b".", b"./", b"/") else path
+        whole = name
         if draw.random() < 0.2 and name.count(b"/") == 1 and not name.endswith(b"/"):
             head, _, tail = name.partition(b"/")
             if head not in (b"", b".", b".."):
                 fields["prefix"], name = head, tail
         if len(name) > 99 or draw.random() < 0.1:
             gnu = not records and draw.random() < 0.5
-            before += long(name, b"L") if gnu else b""
-            records += [] if gnu else [(b"path", name)]
+            before += long(whole, b"L") if gnu else b""
+            records += [] if gnu else [(b"path", whole)]
             fields.pop("prefix", None)
             name = b"short"
         if len(link) > 99 or (link and draw.random() < 0.2):

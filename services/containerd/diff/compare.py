@@ -4,17 +4,19 @@ The layer holds what was added or changed, with the directories above it, and wh
 change while they are read: what goes is left out.
 """
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from protos import errdefs
 from protos.idmap import Owners, plain_capability
+from protos.ladder import Below, Ladder, flat
 from services.containerd.diff import kinds, whiteout
-from services.containerd.diff.entry import Entry
+from services.containerd.diff.entry import MAX_NAME, Entry
 from services.containerd.diff.tar import LARGE
 from services.containerd.diff.writer import END, header, padding
 
@@ -43,32 +45,36 @@ class Contents:
 
 
 Piece = bytes | Contents
+Steps = Iterator[Piece | Below[Piece]]
 
 
 def branch_layer(branch: Path, owners: Owners | None = None) -> Iterator[Piece]:
     """The layer that a branch of aufs is: whiteouts are in it as they are in an archive, beside aufs's own files."""
-    archive = _Archive(owners)
-    yield from _branch(archive, str(branch), b"")
-    yield END
+    with Ladder(branch) as top:
+        yield from _whole(_branch(_Archive(owners), top, b""))
 
 
 def upper_layer(upper: Path, owners: Owners | None = None) -> Iterator[Piece]:
     """The layer that an overlay's upper directory is; `owners` are the host's for the layer's ids."""
-    archive = _Archive(owners)
-    yield from _upper(archive, str(upper), b"")
-    yield END
+    with Ladder(upper) as top:
+        yield from _whole(_upper(_Archive(owners), top, b""))
 
 
 def tree_layer(old: Path | None, new: Path, owners: Owners | None = None) -> Iterator[Piece]:
     """The layer that makes `new` of `old`, or of nothing."""
-    archive = _Archive(owners)
-    yield from _tree(archive, None if old is None else str(old), str(new), b"")
+    with Ladder(new) as top, nullcontext() if old is None else Ladder(old) as before:
+        yield from _whole(_tree(_Archive(owners), before, top, b""))
+
+
+def _whole(steps: Steps) -> Iterator[Piece]:
+    pieces: Iterator[Piece] = flat(steps)
+    yield from pieces
     yield END
 
 
-def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[Piece]:
-    for entry, facts in _sorted(directory):
-        base = os.fsencode(entry.name)
+def _branch(archive: "_Archive", directory: Ladder, prefix: bytes) -> Steps:
+    for name, facts in _sorted(directory):
+        base = os.fsencode(name)
         if base == whiteout.OPAQUE:
             yield archive.opaque(prefix.rstrip(b"/"))
         elif base.startswith(whiteout.META_PREFIX):
@@ -76,50 +82,53 @@ def _branch(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[Piec
         elif base.startswith(whiteout.PREFIX):
             yield archive.whiteout(prefix + whiteout.hidden(base))
         else:
-            yield from archive.add(prefix + base, entry.path, facts)
-            if stat.S_ISDIR(facts.st_mode):
-                yield from _branch(archive, entry.path, prefix + base + b"/")
+            yield from archive.add(prefix + base, directory.path(name), facts)
+            with directory.down(name) as inner:
+                if inner is not None:
+                    yield Below(_branch(archive, inner, prefix + base + b"/"))
 
 
-def _upper(archive: "_Archive", directory: str, prefix: bytes) -> Iterator[Piece]:
-    for entry, facts in _sorted(directory):
-        name = prefix + os.fsencode(entry.name)
+def _upper(archive: "_Archive", directory: Ladder, prefix: bytes) -> Steps:
+    for base, facts in _sorted(directory):
+        name = prefix + os.fsencode(base)
         if whiteout.is_device(facts):
             yield archive.whiteout(name)
             continue
-        yield from archive.add(name, entry.path, facts)
+        yield from archive.add(name, directory.path(base), facts)
         if stat.S_ISDIR(facts.st_mode):
-            if _is_opaque(entry.path):
+            if _is_opaque(directory.path(base)):
                 yield archive.opaque(name)
-            yield from _upper(archive, entry.path, name + b"/")
+            with directory.down(base) as inner:
+                if inner is not None:
+                    yield Below(_upper(archive, inner, name + b"/"))
 
 
-def _tree(archive: "_Archive", old: str | None, new: str, prefix: bytes) -> Iterator[Piece]:
+def _tree(archive: "_Archive", old: Ladder | None, new: Ladder, prefix: bytes) -> Steps:
     """Changes below a directory that both trees have, or that is new where `old` is None."""
-    before = {entry.name: entry for entry in os.scandir(old)} if old else {}
+    before = set(os.listdir(old.path("."))) if old else set()  # noqa: PTH208 - a descriptor's
     now = _sorted(new)
-    for gone in sorted(before.keys() - {entry.name for entry, _ in now}):
+    for gone in sorted(before - {name for name, _ in now}):
+        yield from archive.above()
         yield archive.whiteout(prefix + os.fsencode(gone))
-    for entry, facts in now:
-        name = prefix + os.fsencode(entry.name)
-        match = before.get(entry.name)
-        is_directory = stat.S_ISDIR(facts.st_mode)
-        earlier = match.path if match and is_directory and match.is_dir(follow_symlinks=False) else None
-        changed = match is None or _differs(match, entry, facts)
-        if not is_directory:
-            if changed:
-                yield from archive.add(name, entry.path, facts)
+    for base, facts in now:
+        name, path = prefix + os.fsencode(base), new.path(base)
+        changed = old is None or base not in before or _differs(old.path(base), path, facts)
+        if changed:
+            yield from archive.above()
+            yield from archive.add(name, path, facts)
+        if not stat.S_ISDIR(facts.st_mode):
             continue
-        below = _tree(archive, earlier, entry.path, name + b"/")
-        first = b"" if changed else next(below, b"")
-        if changed or first:
-            yield from archive.add(name, entry.path, facts)
-            yield first
-            yield from below
+        if not changed:
+            archive.unchanged.append(b"".join(_bytes(archive.add(name, path, facts))))
+        with new.down(base) as inner, nullcontext() if old is None else old.down(base) as beneath:
+            if inner is not None:
+                yield Below(_tree(archive, beneath, inner, name + b"/"))
+        if not changed and archive.unchanged:
+            archive.unchanged.pop()  # nothing beneath has
 
 
-def _differs(before: "os.DirEntry[str]", now: "os.DirEntry[str]", facts: os.stat_result) -> bool:
-    old = before.stat(follow_symlinks=False)
+def _differs(before: str, now: str, facts: os.stat_result) -> bool:
+    old = os.lstat(before)
     if (old.st_dev, old.st_ino) == (facts.st_dev, facts.st_ino):
         return False
     if (old.st_ino, old.st_ctime_ns, old.st_size) == (facts.st_ino, facts.st_ctime_ns, facts.st_size):
@@ -127,13 +136,20 @@ def _differs(before: "os.DirEntry[str]", now: "os.DirEntry[str]", facts: os.stat
     same = ("st_mode", "st_uid", "st_gid", "st_rdev")
     if any(getattr(old, name) != getattr(facts, name) for name in same):
         return True
-    if _xattrs(before.path) != _xattrs(now.path):
-        return True
+    try:
+        if _xattrs(before) != _xattrs(now):
+            return True
+        if stat.S_ISLNK(facts.st_mode):
+            return Path(before).readlink() != Path(now).readlink()
+    except FileNotFoundError:
+        return True  # gone since its directory was read
     if stat.S_ISDIR(facts.st_mode):
         return False
-    if stat.S_ISLNK(facts.st_mode):
-        return Path(before.path).readlink() != Path(now.path).readlink()
     return (old.st_size, old.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns)
+
+
+def _bytes(pieces: Iterator[Piece]) -> Iterator[bytes]:
+    return (piece for piece in pieces if isinstance(piece, bytes))
 
 
 class _Archive:
@@ -142,11 +158,19 @@ class _Archive:
     def __init__(self, owners: Owners | None) -> None:
         self._owners = owners
         self._links: dict[tuple[int, int], bytes] = {}
+        self.unchanged: list[bytes] = []
+        """Headers of the directories above that are in the archive only if something beneath them is."""
+
+    def above(self) -> Iterator[Piece]:
+        yield from self.unchanged
+        self.unchanged.clear()
 
     def add(self, name: bytes, path: str, facts: os.stat_result) -> Iterator[Piece]:
         kind = _KINDS.get(stat.S_IFMT(facts.st_mode))
         if kind is None:
             return
+        if len(name) >= MAX_NAME:
+            raise errdefs.InvalidArgument(f"{name[:80]!r}… is longer than the {MAX_NAME} bytes that a layer can hold")
         entry = _entry(name, kind, facts)
         if self._owners:
             entry.uid, entry.gid = self._owners.to_container(entry.uid, entry.gid)
@@ -207,14 +231,8 @@ def _contents(descriptor: int, size: int) -> Iterator[Piece]:
     yield padding(size)
 
 
-def _sorted(directory: str) -> "list[tuple[os.DirEntry[str], os.stat_result]]":
-    """What lies in a directory, by name; without what goes while we look."""
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(directory):
-            with contextlib.suppress(FileNotFoundError):
-                found.append((entry, entry.stat(follow_symlinks=False)))
-    return sorted(found, key=lambda it: it[0].name)
+def _sorted(directory: Ladder) -> list[tuple[str, os.stat_result]]:
+    return sorted(directory.entries(), key=lambda it: it[0])
 
 
 def _xattrs(path: str) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ class LayerStream:
         self._known = digest
         self._hash = hashlib.sha256()
         self._room = threading.Semaphore(_AHEAD)
+        self._unhashed = threading.Semaphore(_AHEAD)
         self._chunks: SimpleQueue[bytes | Exception | None] = SimpleQueue()
         self._hashing: SimpleQueue[bytes | None] = SimpleQueue()
         self._stopped = False
@@ -109,6 +110,7 @@ class LayerStream:
         """Let whoever iterates fail with Canceled, and the threads end soon."""
         self._stopped = True
         self._room.release(_AHEAD)
+        self._unhashed.release(_AHEAD)
 
     def close(self) -> None:
         """End the threads, wherever they are; the descriptor is the caller's again."""
@@ -125,6 +127,7 @@ class LayerStream:
         try:
             for chunk in inflate(self._kind, head, self._read):
                 self._room.acquire()
+                self._unhashed.acquire()
                 if self._stopped:
                     break
                 self._chunks.put(chunk)
@@ -138,3 +141,4 @@ class LayerStream:
     def _digest(self) -> None:
         while (chunk := self._hashing.get()) is not None:
             self._hash.update(chunk)
+            self._unhashed.release()

@@ -1,14 +1,15 @@
 """Numbered directories below one root, removed in two steps: out of sight at once, from the disk later."""
 
-import contextlib
 import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from protos import trees
+from protos.ladder import Below, Ladder, everything, flat
 
 log = logging.getLogger("snapshots")
 
@@ -49,29 +50,34 @@ def disk_usage(root: Path, ignored: Callable[[str], bool] = lambda name: False) 
 
 def file_bytes(root: Path) -> int:
     """Sizes of all files and links of a tree added up, each inode once, whatever they take on disk: Docker's sum."""
-    sizes = {(facts.st_dev, facts.st_ino): facts.st_size for _, facts in _walk(str(root))
-             if not stat.S_ISDIR(facts.st_mode)}
+    sizes = {_identity(facts): facts.st_size for facts in everything(root) if not stat.S_ISDIR(facts.st_mode)}
     return sum(sizes.values())
 
 
 def added_usage(root: Path, base: Path) -> tuple[int, int]:
     """The same without what is hard-linked with `base`."""
-    return _usage(root, {(facts.st_dev, facts.st_ino) for _, facts in _walk(str(base))}, lambda name: False)
+    return _usage(root, {_identity(facts) for facts in everything(base)}, lambda name: False)
 
 
 def changed_usage(root: Path, base: Path, look: Callable[[os.stat_result], object]) -> tuple[int, int]:
     """The same of what is not as it was in `base`; what is as it was looks the same."""
-    size, seen, pending = 0, set(), [(str(root), str(base))]
-    while pending:
-        new, old = pending.pop()
-        was = {entry.name: look(facts) for entry, facts in _entries(old)}
-        for entry, facts in _entries(new):
-            if was.get(entry.name) != look(facts) and facts.st_ino not in seen:
-                seen.add(facts.st_ino)
-                size += _bytes(facts)
-            if entry.is_dir(follow_symlinks=False):
-                pending.append((f"{new}/{entry.name}", f"{old}/{entry.name}"))
-    return size, len(seen)
+    with Ladder(root) as new, Ladder(base) as old:
+        changed: Iterator[os.stat_result] = flat(_changed(new, old, look))
+        sizes = {facts.st_ino: _bytes(facts) for facts in changed}
+    return sum(sizes.values()), len(sizes)
+
+
+def _changed(
+    new: Ladder, old: Ladder | None, look: Callable[[os.stat_result], object]
+) -> Iterator[os.stat_result | Below[os.stat_result]]:
+    was = {name: look(facts) for name, facts in old.entries()} if old else {}
+    for name, facts in new.entries():
+        if was.get(name) != look(facts):
+            yield facts
+        if stat.S_ISDIR(facts.st_mode):
+            with new.down(name) as inner, old.down(name) if old else nullcontext() as beneath:
+                if inner is not None:
+                    yield Below(_changed(inner, beneath, look))
 
 
 def _bytes(facts: os.stat_result) -> int:
@@ -82,31 +88,14 @@ def _bytes(facts: os.stat_result) -> int:
 
 def _usage(root: Path, known: set[tuple[int, int]], ignored: Callable[[str], bool]) -> tuple[int, int]:
     facts = root.stat()
-    size, seen = _bytes(facts), {(facts.st_dev, facts.st_ino)}
-    for _entry, facts in _walk(str(root), ignored):
-        identity = (facts.st_dev, facts.st_ino)
+    size, seen = _bytes(facts), {_identity(facts)}
+    for facts in everything(root, ignored):
+        identity = _identity(facts)
         if identity not in seen and identity not in known:
             seen.add(identity)
             size += _bytes(facts)
     return size, len(seen)
 
 
-def _walk(
-    root: str, ignored: Callable[[str], bool] = lambda name: False
-) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
-    pending = [root]
-    while pending:
-        directory = pending.pop()
-        for entry, facts in _entries(directory):
-            if ignored(entry.name):
-                continue
-            yield entry, facts
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(f"{directory}/{entry.name}")
-
-
-def _entries(directory: str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
-    with contextlib.suppress(FileNotFoundError), trees.reachable(directory) as place, os.scandir(place) as found:
-        for entry in found:
-            with contextlib.suppress(FileNotFoundError):
-                yield entry, entry.stat(follow_symlinks=False)
+def _identity(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino

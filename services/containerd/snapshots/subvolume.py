@@ -4,12 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from protos import trees
 
 MAGIC: Final = "btrfs"
 ROOT_INODE: Final = 256
@@ -94,7 +95,7 @@ def remove_tree(path: Path) -> None:
     if is_root(path):
         delete(path)
     else:
-        shutil.rmtree(path)
+        trees.remove(path)
 
 
 def _call(parent: int, command: int, source: int, name: str) -> None:

@@ -9,13 +9,15 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import IntEnum
 from typing import Any, Final
 
 from protos import errdefs
 from protos.containerd.services.snapshots.v1 import snapshots_pb2
 from protos.containerd.types.mount_pb2 import Mount
+from protos.ladder import Below, Ladder, flat
 from services.dockerd import rootfs
 from services.dockerd.beneath import closing
 from services.dockerd.engine import tasks
@@ -25,7 +27,9 @@ from services.dockerd.metrics import meter
 _HELD: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT, _META, _OPAQUE = ".wh.", ".wh..wh.", ".wh..wh..opq"
 """aufs's: what a name is hidden by, its own files, a directory whose lower files are hidden."""
+_LIMIT: Final = 256 << 20
 Change = tuple[str, "Kind"]
+Steps = Iterator[Change | Below[Change]]
 
 
 class Kind(IntEnum):
@@ -75,41 +79,74 @@ def _of_overlay(mount: Mount) -> list[Change]:
         below = Mount(type="bind", source=lower, options=["rbind", "ro"])
     upper = os.open(options["upperdir"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with closing(upper), closing(rootfs.detached([below])) as root:
-        return list(overlay(upper, root, ""))
+        return _all(overlay(upper, root))
 
 
 def _of_aufs(before: Sequence[Mount], after: Sequence[Mount]) -> list[Change]:
     top = after[0].options[0].removeprefix("br:").partition("=rw")[0]
     upper = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with closing(upper), closing(rootfs.detached(before)) as root:
-        return list(branch(upper, root, ""))
+        return _all(branch(upper, root))
 
 
 def _of_trees(before: Sequence[Mount], after: Sequence[Mount]) -> list[Change]:
     with closing(rootfs.detached(before)) as old, closing(rootfs.detached(after)) as new:
-        return list(trees(old, new, ""))
+        return _all(trees(old, new))
 
 
-def overlay(upper: int, lower: int | None, path: str) -> Iterator[Change]:
+def _all(found: Iterator[Change]) -> list[Change]:
+    """Not more than the daemon can hold: in a tree of many levels each path is long."""
+    size, listed = 0, []
+    for change in found:
+        size += len(change[0])
+        if size > _LIMIT:
+            raise errdefs.ResourceExhausted(f"the changes are too many to list: their paths have over {_LIMIT} bytes")
+        listed.append(change)
+    return listed
+
+
+def overlay(upper: int, lower: int | None) -> Iterator[Change]:
     """What a layer of overlayfs changes of the directory beneath it; None where there is none."""
+    return _walked(_overlay, upper, lower)
+
+
+def branch(upper: int, lower: int | None) -> Iterator[Change]:
+    """What a branch of aufs changes of the directory beneath it; None where there is none."""
+    return _walked(_branch, upper, lower)
+
+
+def trees(old: int, new: int) -> Iterator[Change]:
+    """What differs between two directories."""
+    return _walked(_trees, new, old)
+
+
+def _walked(step: Callable[[Ladder, Ladder | None, str], Steps], new: int, old: int | None) -> Iterator[Change]:
+    with Ladder(new) as own, nullcontext() if old is None else Ladder(old) as beneath:
+        yield from flat(step(own, beneath, ""))
+
+
+def _overlay(upper: Ladder, lower: Ladder | None, path: str) -> Steps:
     names = _names(upper)
-    if lower is not None and _is_opaque(upper):
+    if lower is not None and _is_opaque(upper.lowest):
         yield from ((f"{path}/{name}", Kind.DELETED) for name in _names(lower) if name not in names)
     for name in names:
-        with closing(os.open(name, _HELD, dir_fd=upper)) as own:
-            status, full = os.fstat(own), f"{path}/{name}"
-            with _below(lower, name) as old:
-                if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-                    yield full, Kind.DELETED
-                    continue
-                directory = stat.S_ISDIR(status.st_mode)
-                yield from _judge(full, status, old, anew=directory and _is_opaque(own))
-                if directory:
-                    yield from overlay(own, old if old is not None and _is_directory(old) else None, full)
+        full = f"{path}/{name}"
+        with _hold(upper, name) as own, _hold(lower, name) as old:
+            if own is None:
+                continue
+            status = os.fstat(own)
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+                yield full, Kind.DELETED
+                continue
+            directory = stat.S_ISDIR(status.st_mode)
+            yield from _judge(full, status, old, anew=directory and _is_opaque(own))
+        if directory:
+            with _down(upper, name) as inner, _down(lower, name) as under:
+                if inner is not None:
+                    yield Below(_overlay(inner, under, full))
 
 
-def branch(upper: int, lower: int | None, path: str) -> Iterator[Change]:
-    """What a branch of aufs changes of the directory beneath it; None where there is none."""
+def _branch(upper: Ladder, lower: Ladder | None, path: str) -> Steps:
     names = _names(upper)
     own = [name for name in names if not name.startswith(_WHITEOUT)]
     gone = {name.removeprefix(_WHITEOUT) for name in names if name not in own and not name.startswith(_META)}
@@ -117,27 +154,28 @@ def branch(upper: int, lower: int | None, path: str) -> Iterator[Change]:
         gone |= set(_names(lower)) - set(own)
     yield from ((f"{path}/{name}", Kind.DELETED) for name in gone)
     for name in own:
-        with closing(os.open(name, _HELD, dir_fd=upper)) as held, _below(lower, name) as old:
-            status, full = os.fstat(held), f"{path}/{name}"
-            directory = stat.S_ISDIR(status.st_mode)
-            yield from _judge(full, status, old, anew=directory and _OPAQUE in _names(held))
-            if directory:
-                yield from branch(held, old if old is not None and _is_directory(old) else None, full)
+        full = f"{path}/{name}"
+        with _hold(upper, name) as held, _hold(lower, name) as old, _down(upper, name) as inner:
+            if held is None:
+                continue
+            yield from _judge(full, os.fstat(held), old, anew=inner is not None and _OPAQUE in _names(inner))
+        with _down(upper, name) as inner, _down(lower, name) as under:
+            if inner is not None:
+                yield Below(_branch(inner, under, full))
 
 
-def trees(old: int, new: int, path: str) -> Iterator[Change]:
-    """What differs between two directories."""
-    before, after = _names(old), set(_names(new))
+def _trees(new: Ladder, old: Ladder | None, path: str) -> Steps:
+    before, after = _names(old) if old else [], set(_names(new))
     yield from ((f"{path}/{name}", Kind.DELETED) for name in before if name not in after)
     for name in after:
-        with closing(os.open(name, _HELD, dir_fd=new)) as own, _below(old, name) as was:
-            status = os.fstat(own)
-            yield from _judge(f"{path}/{name}", status, was)
-            if stat.S_ISDIR(status.st_mode):
-                if was is not None and _is_directory(was):
-                    yield from trees(was, own, f"{path}/{name}")
-                else:
-                    yield from overlay(own, None, f"{path}/{name}")
+        full = f"{path}/{name}"
+        with _hold(new, name) as own, _hold(old, name) as was:
+            if own is None:
+                continue
+            yield from _judge(full, os.fstat(own), was)
+        with _down(new, name) as inner, _down(old, name) as under:
+            if inner is not None:
+                yield Below(_trees(inner, under, full))
 
 
 def _judge(path: str, status: os.stat_result, old: int | None, *, anew: bool = False) -> Iterator[Change]:
@@ -155,12 +193,12 @@ def _differs(new: os.stat_result, old: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def _below(directory: int | None, name: str) -> Iterator[int | None]:
-    """The same name in the other tree; None where it lacks it."""
+def _hold(directory: Ladder | None, name: str) -> Iterator[int | None]:
+    """What has that name, open; None where nothing has."""
     held = None
     if directory is not None:
         with contextlib.suppress(FileNotFoundError):
-            held = os.open(name, _HELD, dir_fd=directory)
+            held = os.open(name, _HELD, dir_fd=directory.lowest)
     try:
         yield held
     finally:
@@ -168,8 +206,8 @@ def _below(directory: int | None, name: str) -> Iterator[int | None]:
             os.close(held)
 
 
-def _is_directory(held: int) -> bool:
-    return stat.S_ISDIR(os.fstat(held).st_mode)
+def _down(directory: Ladder | None, name: str) -> AbstractContextManager[Ladder | None]:
+    return nullcontext() if directory is None else directory.down(name)
 
 
 def _is_opaque(held: int) -> bool:
@@ -180,6 +218,8 @@ def _is_opaque(held: int) -> bool:
         return False
 
 
-def _names(held: int) -> list[str]:
-    with closing(os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as directory:
-        return os.listdir(directory)  # noqa: PTH208 - a descriptor
+def _names(place: Ladder) -> list[str]:
+    try:
+        return os.listdir(place.path("."))  # noqa: PTH208 - a descriptor's
+    except FileNotFoundError:
+        return []

@@ -8,12 +8,11 @@ import contextlib
 import errno
 import os
 import posixpath
-import shutil
 import stat
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from protos import errdefs, tar
+from protos import errdefs, tar, trees
 from protos.idmap import Owners
 from services.dockerd import beneath
 from services.dockerd.archive.content import Entry
@@ -130,7 +129,7 @@ class Extractor:
         if self._keep_kinds and becomes:
             raise errdefs.InvalidArgument(f'cannot overwrite non-directory "{path}" with directory "{self._target}"')
         if was:
-            shutil.rmtree(name, dir_fd=parent)
+            trees.remove(name, parent)
         else:
             os.unlink(name, dir_fd=parent)
         return False

@@ -11,10 +11,10 @@ from typing import Final
 
 from protos import tar
 from protos.idmap import Owners, plain_capability
+from protos.ladder import MAX_PATH, Below, Ladder, flat
 from services.dockerd.archive.content import Entry, FileContent
 from services.dockerd.beneath import closing
 
-MAX_DEPTH: Final = 2000
 _TYPES: Final = {
     stat.S_IFREG: tar.REGULAR, stat.S_IFDIR: tar.DIRECTORY, stat.S_IFLNK: tar.SYMLINK, stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.BLOCK_DEVICE, stat.S_IFIFO: tar.FIFO,
@@ -59,33 +59,25 @@ class Walk:
         if entry:
             yield entry
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in self._opaque:
-            yield from self._beneath(place, inside)
+            with Ladder(place) as ladder:
+                yield from flat(self._beneath(ladder, inside))
 
-    def _beneath(self, top: int, prefix: bytes) -> Iterator[Entry]:
-        levels: list[tuple[int, bytes, list[str]]] = []
-        try:
-            levels.append(_listing(top, prefix))
-            while levels:
-                directory, path, names = levels[-1]
-                if not names:
-                    os.close(levels.pop()[0])
-                    continue
-                name = names.pop()
-                try:
-                    place = os.open(name, _HELD, dir_fd=directory)
-                except FileNotFoundError:
-                    continue  # it has gone since it was listed
-                with closing(place):
-                    status = os.fstat(place)
-                    full = path + b"/" + os.fsencode(name)
-                    if entry := self._entry(place, status, full):
-                        yield entry
-                    inner = stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in self._opaque
-                    if inner and len(levels) < MAX_DEPTH:
-                        levels.append(_listing(place, full))
-        finally:
-            for directory, _, _ in levels:
-                os.close(directory)
+    def _beneath(self, directory: Ladder, path: bytes) -> Iterator[Entry | Below[Entry]]:
+        for name in sorted(os.listdir(directory.path("."))):  # noqa: PTH208 - a descriptor's
+            full = path + b"/" + os.fsencode(name)
+            try:
+                place = os.open(name, _HELD, dir_fd=directory.lowest)
+            except FileNotFoundError:
+                continue  # it has gone since it was listed
+            with closing(place):
+                status = os.fstat(place)
+                if entry := self._entry(place, status, full):
+                    yield entry
+            if (status.st_dev, status.st_ino) in self._opaque or len(full) > MAX_PATH:
+                continue
+            with directory.down(name) as inner:
+                if inner is not None:
+                    yield Below(self._beneath(inner, full))
 
     def _entry(self, place: int, status: os.stat_result, name: bytes) -> Entry | None:
         kind = _TYPES.get(stat.S_IFMT(status.st_mode))
@@ -123,12 +115,6 @@ class Walk:
         if self._owners and _CAPABILITY in found:
             found[_CAPABILITY] = plain_capability(found[_CAPABILITY])
         return found
-
-
-def _listing(place: int, prefix: bytes) -> tuple[int, bytes, list[str]]:
-    """A directory opened for reading through the descriptor that holds it, and its names, last first."""
-    directory = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return directory, prefix, sorted(os.listdir(directory), reverse=True)  # noqa: PTH208
 
 
 def mounts_of(root: int, names: Collection[str]) -> set[tuple[int, int]]:

@@ -8,7 +8,6 @@ A directory is filled, and emptied, under a name that the next start clears away
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from protos import errdefs
+from protos import errdefs, trees
 from services.dockerd.config import Runtime
 from services.dockerd.container import stamp, state
 from services.dockerd.container.container import Container, Health
@@ -64,7 +63,8 @@ class Store:
 
     def purge(self, container_id: str) -> None:
         """Delete what `discard` left, or a `create` that failed."""
-        shutil.rmtree(self._aside(container_id), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove(self._aside(container_id))
 
     def discarded(self) -> list[str]:
         """Ids whose removal was begun, or whose creation was not finished."""

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from protos import errdefs
+from protos import errdefs, trees
+from protos.ladder import everything
 from services.dockerd.plugins.registry import Plugins
 from services.dockerd.volumes import directories, local, quota
 from services.dockerd.volumes.lookup import Lookup
@@ -55,7 +56,7 @@ class Volumes:
         """Read what is on disk; half-made and half-removed volumes are swept in the background."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in directories.rests(self.root):
-            self._sweeper.submit(shutil.rmtree, path, True)
+            self._sweeper.submit(_remove, path)
         self._volumes.clear()
         self._volumes |= {each.name: each for each in (*self._records.volumes(), *directories.found(self.root))}
         self.pins.sweep()
@@ -186,7 +187,7 @@ class Volumes:
         except OSError as error:
             raise errdefs.Internal(f"remove {volume.name}: {error}") from error
         self._forget(volume)
-        self._sweeper.submit(shutil.rmtree, gone, True)
+        self._sweeper.submit(_remove, gone)
 
     async def _return(self, volume: Volume, force: bool) -> None:
         """Have a plugin remove its volume; `force` forgets it whatever the plugin says."""
@@ -234,13 +235,14 @@ def _refuse_used(volume: Volume) -> None:
         raise errdefs.Conflict(f"remove {volume.name}: volume is in use - [{users}]")
 
 
+def _remove(path: str | Path) -> None:
+    """Delete what is off the books; what cannot be is tried again at the next start."""
+    try:
+        trees.remove(path)
+    except OSError as error:
+        log.warning("a volume's rest stays path=%s error=%s", path, error)
+
+
 def usage(volume: Volume) -> int:
     """Bytes its files take; walks them, so not for the loop."""
-    total = 0
-    for directory, _, names in os.walk(volume.path):
-        for name in names:
-            try:
-                total += Path(directory, name).lstat().st_blocks * 512
-            except FileNotFoundError:
-                continue  # a container is at work in it
-    return total
+    return sum(facts.st_blocks * 512 for facts in everything(volume.path) if not stat.S_ISDIR(facts.st_mode))

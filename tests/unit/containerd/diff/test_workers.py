@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_signal_is_answered_with_stacks(blob: Blob) -> None:
         await blob.unpack(workers)
         os.kill(workers.idle[0].process.pid, signal.SIGUSR1)
         log = blob.state / "docker-unpack.stacks.log"
-        await asyncio.to_thread(until, lambda: log.exists() and "_requests" in log.read_text(), "stacks are written")
+        await asyncio.to_thread(until, lambda: log.exists() and "worker.py" in log.read_text(), "stacks are written")
         assert await blob.unpack(workers) == DONE
         await workers.close()
 
@@ -164,8 +165,12 @@ def test_cancelled_unpack_ends_its_process(blob: Blob) -> None:
 
 def test_processes_are_as_many_as_cores(blob: Blob) -> None:
     async def main() -> None:
-        workers = Workers(blob.state)
-        await asyncio.gather(*(blob.unpack(workers) for _ in range(3 * len(os.sched_getaffinity(0)))))
+        workers, tasks = Workers(blob.state), []
+        for number in range(3 * len(os.sched_getaffinity(0))):
+            place = blob.place / str(number)
+            place.mkdir()
+            tasks.append(replace(blob.task, place=Layer(place, form=Form.DEVICE)))
+        assert set(await asyncio.gather(*(workers.unpack(task, blob.file) for task in tasks))) == {DONE}
         assert 1 <= len(workers.idle) <= len(os.sched_getaffinity(0))
         await workers.close()
 

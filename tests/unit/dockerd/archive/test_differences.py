@@ -31,7 +31,7 @@ def test_trees_are_compared(tmp_path: Path) -> None:
     (new / "added/deep").mkdir(parents=True)
     (new / "added/link").symlink_to("/etc")
     with closing(held(old)) as before, closing(held(new)) as after:
-        found = sorted(changes.trees(before, after, ""))
+        found = sorted(changes.trees(before, after))
     assert found == [
         ("/added", Kind.ADDED),
         ("/added/deep", Kind.ADDED),
@@ -57,7 +57,7 @@ def test_layer_is_read(tmp_path: Path) -> None:
     (upper / "again").mkdir()
     os.setxattr(upper / "again", "trusted.overlay.opaque", b"y")
     with closing(held(upper)) as own, closing(held(lower)) as below:
-        found = sorted(changes.overlay(own, below, ""))
+        found = sorted(changes.overlay(own, below))
     assert found == [
         ("/again", Kind.MODIFIED),
         ("/again/hidden", Kind.DELETED),
@@ -80,7 +80,7 @@ def test_branch_of_aufs_is_read(tmp_path: Path) -> None:
     (upper / ".wh..wh.plnk").mkdir()
     os.utime(upper / "same", (1, 1))
     with closing(held(lower)) as below, closing(held(upper)) as above:
-        found = sorted(changes.branch(above, below, ""))
+        found = sorted(changes.branch(above, below))
     assert found == [
         ("/changed", Kind.MODIFIED),
         ("/full", Kind.MODIFIED),
