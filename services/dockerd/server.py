@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from protos import stacks
@@ -41,7 +41,8 @@ log = logging.getLogger("server")
 
 _SWITCH: Final = sys.getswitchinterval()
 STOP: Final = 60
-"""Seconds beyond the containers' own time that a stop may take before it dumps all stacks and ends by force."""
+"""Seconds that a stop, beyond the containers' own time, and a start that failed may take before they dump all stacks
+and end by force."""
 RESTARTED: Final = 30
 """Seconds that `ready` waits for containers that start again; one that takes longer goes on."""
 
@@ -72,8 +73,8 @@ async def run(config: Config, sockets: Sockets, contained: Process | None, tell:
         return 1
     finally:
         living.cancel()
-        faulthandler.cancel_dump_traceback_later()
         forget()
+        faulthandler.dump_traceback_later(STOP, exit=True)  # tasks and threads have yet to end
     return 0
 
 
@@ -90,45 +91,64 @@ async def serve(
 ) -> AsyncIterator[Engine]:
     """The running engine; everything that was started is stopped in reverse, without patience once `forced` is set."""
     async with AsyncExitStack() as stack:
-        # 1. docker-containerd, which has been booting beside our imports.
-        client = Client(config.containerd_address, config.containerd_namespace)
-        stack.push_async_callback(client.close)
-        supervisor = Supervisor(config, contained, client.answers)
-        stack.push_async_callback(supervisor.stop)
-        stack.enter_context(Orphans())
-        # 2. Sockets have been open since before; they close once what answered them has.
-        for listener in sockets.api:
-            stack.callback(listener.close)
-        # 3. The engine's parts, from disk.
-        engine, network, images = _assemble(config, client, stack)
-        restore.load(engine)
-        # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
-        stack.push_async_callback(images.stop)
-        stack.push_async_callback(engine.volumes.mounting.stop)
-        stack.push_async_callback(_end_network, engine, network)
-        app = Late(lambda: _application(engine))
-        front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, sockets.api)
-        measuring = _measure(engine, sockets.metrics, stack)
-        await _together(_connect(network, engine), _contain(supervisor, images), measuring)
-        # 5. Containers: what ended meanwhile is told, what runs is watched.
-        stack.push_async_callback(_end_background, engine)
-        monitor.start(engine)
-        await restore.restore(engine)
-        # 6. The API.
-        if config.authorization_plugins:
-            from services.dockerd.web import authorize
-
-            await authorize.validate(engine.plugins, config.authorization_plugins)
-        web = await front
-        stack.push_async_callback(web.stop)
-        await web.start()
-        # 7. What can wait.
-        engine.spawn(_settle(app), "settle")
+        with _bounded():
+            engine, supervisor, web = await _begin(config, sockets, contained, stack)
         yield engine
         web.refuse()
         await supervisor.revive()
         await shutdown.shutdown(engine, forced)
         cgroups.remove_parent()
+
+
+async def _begin(
+    config: Config, sockets: Sockets, contained: Process | None, stack: AsyncExitStack
+) -> tuple[Engine, Supervisor, "Web"]:
+    """All phases of the start."""
+    # 1. docker-containerd, which has been booting beside our imports.
+    client = Client(config.containerd_address, config.containerd_namespace)
+    stack.push_async_callback(client.close)
+    supervisor = Supervisor(config, contained, client.answers)
+    stack.push_async_callback(supervisor.stop)
+    stack.enter_context(Orphans())
+    # 2. Sockets have been open since before; they close once what answered them has.
+    for listener in sockets.api:
+        stack.callback(listener.close)
+    # 3. The engine's parts, from disk.
+    engine, network, images = _assemble(config, client, stack)
+    restore.load(engine)
+    # 4. Network and images at once: what lives is adopted, what docker-containerd holds is read.
+    stack.push_async_callback(images.stop)
+    stack.push_async_callback(engine.volumes.mounting.stop)
+    stack.push_async_callback(_end_network, engine, network)
+    app = Late(lambda: _application(engine))
+    front = asyncio.get_running_loop().run_in_executor(None, _front, engine, app, sockets.api)
+    measuring = _measure(engine, sockets.metrics, stack)
+    await _together(_connect(network, engine), _contain(supervisor, images), measuring)
+    # 5. Containers: what ended meanwhile is told, what runs is watched.
+    stack.push_async_callback(_end_background, engine)
+    monitor.start(engine)
+    await restore.restore(engine)
+    # 6. The API.
+    if config.authorization_plugins:
+        from services.dockerd.web import authorize
+
+        await authorize.validate(engine.plugins, config.authorization_plugins)
+    web = await front
+    stack.push_async_callback(web.stop)
+    await web.start()
+    # 7. What can wait.
+    engine.spawn(_settle(app), "settle")
+    return engine, supervisor, web
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """A failed start that hangs while it is taken back says where, and ends."""
+    try:
+        yield
+    except BaseException:
+        faulthandler.dump_traceback_later(STOP, exit=True)
+        raise
 
 
 def _assemble(config: Config, client: Client, stack: AsyncExitStack) -> tuple[Engine, Controller, Images]:

@@ -16,6 +16,7 @@ from tests.harness.check import check
 from tests.harness.engine import Engine
 
 pytestmark = pytest.mark.ours
+LONG = "LONG" in os.environ
 TOOL = Path(sys.executable).with_name("docker-containerd")
 NAMES = {"overlay2": "overlayfs", "vfs": "native", "overlay": "overlay", "btrfs": "btrfs"}
 """Docker's and containerd's."""
@@ -39,9 +40,9 @@ def words(engine: Engine, source: str, target: str) -> list[str]:
 
 
 def tour(names: list[str]) -> list[str]:
-    """A way that leads to each driver and away from it; `make test-long` goes once from each to every other."""
-    if "LONG" not in os.environ:
-        return [*names, names[0]]
+    """A way to each driver but overlay, and back; `make test-long` goes once from each to every other."""
+    if not LONG:
+        return [*(name for name in names if name != "overlay"), names[0]]
     left, way, stack = set(itertools.permutations(names, 2)), [], [names[0]]
     while stack:
         following = next((step for step in sorted(left) if step[0] == stack[-1]), None)
@@ -73,7 +74,8 @@ def test_from_each_to_another(engine: Engine) -> None:
         told = subprocess.run(words(engine, source, target), capture_output=True, text=True)
         assert told.returncode == 0, told.stderr
         assert f"images moved from {NAMES[source]} to {NAMES[target]}: 2" in told.stdout
-        assert unpacked(engine) == {NAMES[target]: count}
+        if LONG or target == way[-1]:
+            assert unpacked(engine) == {NAMES[target]: count}
     engine.start()
     assert engine.docker.ok("info", "-f", "{{.Driver}}") == way[-1]
     assert engine.docker.ok("images", "--no-trunc", "-q") == before
@@ -87,7 +89,7 @@ def test_cut_short_and_repeated(engine: Engine) -> None:
     """Killed after the first image: it stays moved, and the other one is moved the next time."""
     engine.start("-s", "vfs")
     engine.load()
-    run(engine, "load", stdin=layered(12))
+    run(engine, "load", stdin=layered(8))
     engine.docker.ok("create", "--name", "stays", "busybox", "cat", "/etc/passwd")
     engine.stop()
     command = words(engine, "vfs", "overlay2")
@@ -100,8 +102,8 @@ def test_cut_short_and_repeated(engine: Engine) -> None:
     assert told.returncode == 0, told.stderr
     assert re.search(r"images moved from native to overlayfs: [01]\n", told.stdout)  # the other may have been quick
     assert "containers that stay on native: 1; name the driver by --storage-driver" in told.stdout
-    assert unpacked(engine)["overlayfs"] == 13
+    assert unpacked(engine)["overlayfs"] == 9
     engine.start("-s", "overlay2")
-    assert engine.docker.ok("run", "--rm", "layered:1", "cat", "/same") == "11"
+    assert engine.docker.ok("run", "--rm", "layered:1", "cat", "/same") == "7"
     assert "root:" in engine.docker.ok("start", "-a", "stays")
     engine.stop()

@@ -77,8 +77,9 @@ def test_a_slice_can_be_asked_for(machine: Systemd) -> None:
 
 def test_nothing_survives_a_dead_shim(machine: Systemd, box: str) -> None:
     machine.ok("docker", "exec", "-d", "box", "sleep", "601")
-    procs = f"/sys/fs/cgroup/systemd/system.slice/docker-{box}.scope/cgroup.procs"
-    until(lambda: len(machine("cat", procs).stdout.split()) == 2, "the exec runs")
+    scope = f"system.slice/docker-{box}.scope/cgroup.procs"
+    procs = [f"/sys/fs/cgroup/{hierarchy}{scope}" for hierarchy in ("systemd/", "")]  # of v1, of v2
+    until(lambda: len(machine("cat", *procs).stdout.split()) == 2, "the exec runs")
     shim = machine.ok("sh", "-c", f"cat /proc/$(docker inspect -f '{{{{.State.Pid}}}}' {box})/status | grep ^PPid")
     machine.ok("kill", "-9", shim.split()[1])
     until(lambda: machine.ok("docker", "inspect", "-f", "{{.State.Status}}", box) == "exited", "it is told", 20)

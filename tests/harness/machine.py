@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.wait import until
+from tests.harness.wait import PATIENCE, until
 
 SYSTEMD = Path("/lib/systemd/systemd")
 HERE = Path(__file__).parents[2]
@@ -78,6 +78,7 @@ class Machine:
         listed.write_text("".join(f"{kind} {options} {target}\n" for kind, options, target in mounts))
         groups = [self.group(target) for _, _, target in mounts]
         for group in groups:
+            _hand_on(group.parent)
             group.mkdir()
             for name in ("cpuset.cpus", "cpuset.mems"):  # v1: nobody may join a group without any
                 if (group / name).exists() and (group.parent / name).exists():
@@ -96,6 +97,9 @@ class Machine:
         log.close()
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         self.init = int(until(children.read_text, "process 1 lives").split()[0])
+        for kind, _, target in mounts:
+            if kind == "cgroup2":  # a group that somebody lives in hands no controllers on
+                (Path(target) / "cgroup.procs").write_text(str(self.process.pid))
         until(self.booted, "the machine has booted", 30)
         return self
 
@@ -117,7 +121,7 @@ class Machine:
     def __call__(self, *words: str, stdin: bytes = b"", timeout: float = 60) -> "subprocess.CompletedProcess[bytes]":
         """Runs a command within."""
         command = ["nsenter", "-t", str(self.init), "-m", "-p", "-i", "-n", "-u", "-C", "--", *words]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout * PATIENCE)
 
     def ok(self, *words: str, stdin: bytes = b"") -> str:
         done = self(*words, stdin=stdin)
@@ -163,6 +167,14 @@ def hierarchies() -> Iterator[tuple[str, str, str]]:
         if kind in ("cgroup", "cgroup2") and target.startswith("/sys/fs/cgroup"):
             given = ",".join(word for word in options.split(",") if word not in ("rw", "ro"))
             yield kind, f"none,{given}" if given.startswith("name=") else given or "rw", target
+
+
+def _hand_on(group: Path) -> None:
+    """All controllers that a group of v2 has, to those below it; v1 knows no such thing."""
+    names = group / "cgroup.controllers"
+    if names.exists():
+        wanted = " ".join(f"+{name}" for name in names.read_text().split())
+        (group / "cgroup.subtree_control").write_text(wanted)
 
 
 def empty(group: Path) -> bool:

@@ -16,7 +16,7 @@ def main() -> int:
     with Machine(kernel(), cgroups=flags.cgroups) as machine:
         for command in flags.commands:
             done = machine.run("sh", "-c", command, timeout=flags.timeout)
-            print(done)
+            print(done, flush=True)
             code = code or (1 if done.code is None else done.code)
     return code
 

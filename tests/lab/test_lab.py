@@ -51,6 +51,13 @@ def test_engine(lab: Machine, file: str) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.limit(1000)
+@pytest.mark.parametrize("file", ["test_slices.py", "test_userns.py"])
+def test_engine_on_cgroups_v2(lab: Machine, file: str) -> None:
+    pytest_in(lab, f"tests/e2e/{file}")
+
+
+@pytest.mark.thorough
+@pytest.mark.limit(1000)
 def test_engine_on_cgroups_v1(debian: Kernel) -> None:
     with Machine(debian, cgroups=1) as machine:
         pytest_in(machine, "tests/e2e/test_run.py", "-k", "memory or cpus or pause or stats")
