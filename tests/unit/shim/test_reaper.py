@@ -67,9 +67,13 @@ def test_descriptors_may_cross(run: Run, reaper: Reaper) -> None:
 
 
 def test_orphan_becomes_our_child(run: Run, reaper: Reaper, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     with reaper.keep():
-        output(run, reaper, "sh", "-c", f"sh -c 'exit 9' & echo $! > {tmp_path}/pid")
+        # It outlives its parent, which would take its exit itself.
+        output(run, reaper, "sh", "-c", f"sh -c 'read -r _; exit 9' <{gate} & echo $! > {tmp_path}/pid")
         pid = int((tmp_path / "pid").read_text())
+        gate.write_text("go\n")
         assert run(child_exit(reaper.expect(pid))).status == 9
 
 
