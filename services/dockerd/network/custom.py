@@ -31,8 +31,8 @@ async def create(controller: Controller, asked: NetworkCreate) -> Network:
             network, route_localnet=not controller.config.userland_proxy, given=network.given))
         await controller.firewall.add(rules.bridge(controller.rules_of(network)))
     except BaseException:
-        controller.networks.remove(network)
-        await controller.in_thread(lambda: bridge.remove(network))
+        with controller.networks.removing(network):
+            await controller.in_thread(lambda: bridge.remove(network))
         raise
     _tell(controller, "create", network)
     return network
@@ -45,9 +45,9 @@ async def remove(controller: Controller, reference: str) -> None:
     if users := sorted(sandbox.name for sandbox, _ in members(controller, network)):
         who = f"network {network.name} id {network.id} has active endpoints"
         raise PermissionDenied(f"error while removing network: {who}: {', '.join(users)}")
-    controller.networks.remove(network)
-    await controller.firewall.remove(rules.bridge(controller.rules_of(network)))
-    await controller.in_thread(lambda: bridge.remove(network))
+    with controller.networks.removing(network):
+        await controller.firewall.remove(rules.bridge(controller.rules_of(network)))
+        await controller.in_thread(lambda: bridge.remove(network))
     _tell(controller, "destroy", network)
 
 

@@ -1,5 +1,6 @@
 """The networks there are: the three predefined ones and the user's, found by name or id, kept in one file."""
 
+import contextlib
 import json
 import logging
 import os
@@ -95,6 +96,7 @@ class Networks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_id: dict[str, Network] = {}
+        self._leaving: dict[str, Network] = {}
 
     def __iter__(self) -> Iterator[Network]:
         return iter(list(self._by_id.values()))
@@ -122,10 +124,23 @@ class Networks:
         if any(each.name == network.name for each in self):
             raise Conflict(f"network with name {network.name} already exists")
         self._by_id[network.id] = network
-        self._save()
+        try:
+            self._save()
+        except OSError:
+            del self._by_id[network.id]
+            raise
 
-    def remove(self, network: Network) -> None:
-        del self._by_id[network.id]
+    @contextlib.contextmanager
+    def removing(self, network: Network) -> Iterator[None]:
+        """Nobody finds it any more. It stays on file until all that was made for it is gone: a dockerd that is killed
+        meanwhile leaves nothing that the next one does not know. After an error it is back."""
+        self._leaving[network.id] = self._by_id.pop(network.id)
+        try:
+            yield
+        except BaseException:
+            self._by_id[network.id] = self._leaving.pop(network.id)
+            raise
+        del self._leaving[network.id]
         self._save()
 
     def load(self) -> None:
@@ -149,7 +164,7 @@ class Networks:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._path.with_suffix(".new")
         with draft.open("w") as file:
-            json.dump([each.to_json() for each in self], file)
+            json.dump([each.to_json() for each in (*self, *self._leaving.values())], file)
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._path)

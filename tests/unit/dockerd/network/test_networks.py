@@ -62,6 +62,25 @@ def test_bad_names_are_refused(path: Path, name: str) -> None:
         load(path).add(Network(name, "bridge"))
 
 
+def test_one_that_is_being_removed_is_on_file_until_the_end(path: Path) -> None:
+    def on_file() -> list[str]:
+        again = Networks(path)
+        again.load()
+        return [each.name for each in again]
+
+    networks = Networks(path)
+    networks.load()
+    network = Network("apps", "bridge")
+    networks.add(network)
+    with pytest.raises(OSError, match="busy"), networks.removing(network):
+        raise OSError("busy")
+    assert networks.get("apps") is network
+    with networks.removing(network):
+        networks.add(Network("other", "bridge"))
+        assert networks.by_id(network.id) is None and "apps" in on_file()
+    assert "apps" not in on_file() and "other" in on_file()
+
+
 def test_a_corrupt_file_is_put_aside(path: Path) -> None:
     load(path)
     path.write_text("{nonsense")
