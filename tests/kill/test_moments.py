@@ -126,3 +126,25 @@ def agrees(engine: Engine, name: str, verb: str, code: int, wait: bool) -> None:
             until(lambda: not group.exists(), "nothing of it runs")
         engine.docker.ok("start", name)
         assert engine.docker.ok("exec", name, "echo", "alive") == "alive"
+
+
+@pytest.mark.parametrize(("verb", "span"), [("rm", 0.1), ("connect", 0.09), ("rename", 0.03)])
+def test_interrupted_network_is_whole_or_gone(engine: Engine, name: str, verb: str, span: float) -> None:
+    """Each bridge is of a network that is listed, and a container has the interfaces that inspect tells of."""
+    docker = engine.docker
+    for number in range(MOMENTS):
+        box, net = f"{name}-{number}", f"{name}-net-{number}"
+        docker.ok("network", "create", net)
+        docker.ok("run", "-d", "--init", "--name", box, "busybox", "sleep", "600")
+        identity = docker.inspect(box, "{{.Id}}")
+        command = {"rm": ["network", "rm", net], "connect": ["network", "connect", net, box],
+                   "rename": ["rename", box, f"{box}-new"]}[verb]
+        interrupt(engine, "dockerd", command, DELAYS.uniform(0, span))
+        bridges = engine.network.ip("-o", "link", "show", "type", "bridge").splitlines()
+        assert len(bridges) == len(docker.ok("network", "ls", "-q", "--filter", "driver=bridge").split())
+        joined = docker.inspect(identity, "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}").split()
+        inside = docker.ok("exec", identity, "ip", "-o", "-4", "address", "show", "scope", "global")
+        assert len(inside.splitlines()) == len(joined) and all(f" {each}/" in inside for each in joined)
+        assert docker.inspect(identity, "{{.Name}}")[1:] in docker.ok("ps", "--format", "{{.Names}}").split()
+        docker.ok("rm", "-f", identity)
+        docker("network", "rm", net)
