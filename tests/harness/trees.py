@@ -16,7 +16,7 @@ def look(root: Path) -> Tree:
     """Every file's kind and mode, owner, device, time, contents or target, xattrs, and fellow names."""
     found: Tree = {}
     names: dict[int, list[str]] = {}
-    for path in (root, *root.rglob("*")):
+    for path in (root, *sorted(root.rglob("*"))):
         name = str(path.relative_to(root))
         try:
             facts = path.lstat()

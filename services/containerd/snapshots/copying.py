@@ -4,8 +4,11 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from protos.ladder import Below, Ladder, flat
 
 FICLONE: Final = 0x40049409
 _CHUNK: Final = 8 << 20
@@ -13,25 +16,48 @@ _CHUNK: Final = 8 << 20
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy what lies in `source` into the empty directory `target`, and the root's attributes."""
-    _copy_directory(str(source), str(target), {})
+    with Ladder(source) as old, Ladder(target) as new:
+        run(_copy_directory(old, new, "", Links(target)))
 
 
-def _copy_directory(source: str, target: str, links: dict[tuple[int, int], str]) -> None:
-    for entry in os.scandir(source):
-        place = f"{target}/{entry.name}"
-        facts = entry.stat(follow_symlinks=False)
+def run(steps: Iterator[str | Below[str]]) -> None:
+    for _ in flat(steps):
+        pass
+
+
+class Links:
+    """Where in the target files lie that have more names."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._names: dict[tuple[int, int], str] = {}
+
+    def made(self, place: str, name: str, facts: os.stat_result) -> bool:
+        """Whether the file, called `name` in the target, has become a link there; if not, its next name will be."""
+        if facts.st_nlink < 2:
+            return False
+        first = self._names.setdefault((facts.st_dev, facts.st_ino), name)
+        if first == name:
+            return False
+        top = os.open(self._target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(first, place, src_dir_fd=top, follow_symlinks=False)
+        finally:
+            os.close(top)
+        return True
+
+
+def _copy_directory(old: Ladder, new: Ladder, prefix: str, links: Links) -> Iterator[str | Below[str]]:
+    for name, facts in old.entries():
+        place = new.path(name)
         if stat.S_ISDIR(facts.st_mode):
             Path(place).mkdir(mode=0o700)
-            _copy_directory(entry.path, place, links)
-            continue
-        identity = (facts.st_dev, facts.st_ino)
-        if identity in links:
-            os.link(links[identity], place, follow_symlinks=False)
-            continue
-        copy_leaf(entry.path, place, facts)
-        if facts.st_nlink > 1:
-            links[identity] = place
-    copy_attributes(source, target, os.lstat(source))
+            with old.down(name) as inner, new.down(name) as made:
+                if inner is not None and made is not None:
+                    yield Below(_copy_directory(inner, made, f"{prefix}{name}/", links))
+        elif not links.made(place, prefix + name, facts):
+            copy_leaf(old.path(name), place, facts)
+    copy_attributes(old.path("."), new.path("."), os.fstat(old.lowest))
 
 
 def copy_leaf(source: str, place: str, facts: os.stat_result) -> None:
