@@ -129,7 +129,7 @@ def test_growth_cut_short_goes_on(tmp_path: Path) -> None:
     again.close()
 
 
-@pytest.mark.limit(300)
+@pytest.mark.limit(400)
 @pytest.mark.parametrize("options", [EXT4, XFS], ids=lambda options: options["dm.fs"])
 def test_engine_runs_on_it(fresh: Callable[..., Engine], name: str, options: dict[str, str]) -> None:
     flags = [word for key, value in options.items() for word in ("--storage-opt", f"{key}={value}")]
@@ -157,7 +157,7 @@ def test_engine_runs_on_it(fresh: Callable[..., Engine], name: str, options: dic
     assert docker.ok("exec", name, "cat", "/f") == "kept"
     limited = docker.ok("run", "--rm", "--storage-opt", "size=400m", "busybox", "stat", "-fc", "%b %S", "/")
     blocks, block = map(int, limited.split())
-    assert blocks * block > 350 << 20
+    assert blocks * block > 320 << 20  # more than the base of either; xfs keeps 64 MB for its log
     docker.ok("rm", "-f", name)
     docker.ok("rmi", "made")
     engine.stop()
