@@ -1,9 +1,11 @@
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from protos import trees
 from services.containerd.snapshots.copying import copy_tree
 from services.containerd.snapshots.linked import merge
 
@@ -12,7 +14,7 @@ DEEP = "d/" * 1500
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
+def source(tmp_path: Path) -> Iterator[Path]:
     """A tree deeper than Python recurses, with files of many names, owners and holes."""
     top = tmp_path / "source"
     subprocess.run(["mkdir", "-p", str(top / DEEP)], check=True)
@@ -23,7 +25,9 @@ def source(tmp_path: Path) -> Path:
     (top / "link").symlink_to("twin")
     os.setxattr(top / "twin", "trusted.x", b"1")
     os.utime(top / DEEP, (5, 6))
-    return top
+    yield top
+    for each in tmp_path.iterdir():
+        trees.remove(each)  # which pytest cannot
 
 
 def same(top: Path) -> None:
