@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 
-from protos import direct, errdefs
+from protos import direct, errdefs, heap
 from protos.containerd.events.content_pb2 import ContentCreate, ContentDelete
 from protos.containerd.services.content.v1 import content_pb2 as pb
 from protos.containerd.services.content.v1.content_pb2_grpc import ContentServicer
@@ -63,6 +63,8 @@ class ContentService(ContentServicer):
                 offset += len(data)
         finally:
             os.close(blob)
+            if info.size > _PIECE:
+                heap.trim_soon()
 
     async def Status(self, request: pb.StatusRequest, context: Any) -> pb.StatusResponse:
         return pb.StatusResponse(status=self._store.status(require_namespace(), request.ref))
@@ -93,6 +95,8 @@ class ContentService(ContentServicer):
                 yield await self._step(session, request)
         finally:
             ingest.close()
+            if ingest.offset > _PIECE:
+                heap.trim_soon()
 
     async def _step(self, session: "_Session", request: pb.WriteContentRequest) -> pb.WriteContentResponse:
         namespace, ingest = session.ingest.row.namespace, session.ingest

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
+from protos import heap
 from protos.errdefs import EngineError, InvalidArgument
 from services.dockerd import filters
 from services.dockerd.images import delete, importing, inspect, load, platform, progress, reference, save
@@ -180,5 +181,7 @@ async def _streamed(lines: AsyncIterator[bytes]) -> Response:
                 yield line
         except EngineError as error:
             yield progress.failure(str(error))
+        finally:
+            heap.trim_soon()
 
     return reply.Stream(body(), "application/json")
