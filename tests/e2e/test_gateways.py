@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -178,7 +178,10 @@ def test_names_and_settings_of_interfaces(docker: Docker, name: str) -> None:
     assert "unrecognised network interface sysctl" in text
 
 
-def test_all_of_it_is_there_after_a_restart(docker: Docker, engine: Engine, name: str) -> None:
+def test_all_of_it_is_there_after_a_restart(fresh: Callable[..., Engine], name: str) -> None:
+    engine = fresh()
+    docker = engine.docker
+    engine.neighbour.ip("route", "add", "10.0.0.0/8", "via", HOST)
     create(docker, name, f"{BRIDGE}gateway_mode_ipv4=routed")
     serve(docker, name, "-p", "8077:80")
     rules = engine.network.run("iptables-save").stdout

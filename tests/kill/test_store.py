@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import images
+from tests.harness import images, leftovers
 from tests.harness.check import consistent, settled, usage_agrees
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
@@ -27,7 +27,7 @@ SEED = int(os.environ.get("SEED", "11"))
 VICTIMS = ("dockerd", "containerd", "both")
 VERBS = ("pull", "load", "commit", "rmi")
 FILES = 300
-WORKER, DEATH = "docker-unpack", "the process that unpacked"
+WORKER, MODULE, DEATH = "docker-unpack", "services.containerd.diff.worker", "the process that unpacked"
 CHANGE = (
     "mkdir /2; for i in $(seq 0 299); do echo -n 2-$i > /2/$i; done;"
     " dd if=/dev/urandom of=/large bs=1M count=3; echo yes > /changed"
@@ -91,8 +91,8 @@ class House:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            worker = until(lambda: engine.pids(WORKER), "a process unpacks the large layer")[0]
-            time.sleep(delay)  # the moment itself
+            worker = until(self._workers, "a process is to unpack the large layer")[0]
+            time.sleep(delay)  # the moment itself; none is before its work, which waits for it as it starts
             engine.kill(worker)
             words = child.communicate(timeout=60)[1]
         finally:
@@ -100,6 +100,12 @@ class House:
             child.wait()
         assert child.returncode == 0 or (DEATH in words and "killed by signal 9" in words), words
         return child.returncode
+
+    def _workers(self) -> list[int]:
+        """Also those that are just starting, and have not their name yet."""
+        main = self.engine.containerd()
+        pids = map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())
+        return [pid for pid in pids if {WORKER, MODULE} & set(leftovers.cmdline(pid).split())]
 
     def repeat(self, verb: str) -> None:
         """What was cut off is done again, and whole."""

@@ -55,7 +55,7 @@ def test_depth_costs_few_descriptors(deep: Path) -> None:
     for count, _ in enumerate(everything(deep), 1):
         most = max(most, held()) if count % 100 == 0 else most
     assert count == DEPTH + 1 and most - before < 80
-    assert held() == before
+    assert held() <= before  # what other tests have left may be closed meanwhile
 
 
 def test_way_back_leads_through_every_directory(deep: Path) -> None:
@@ -68,7 +68,7 @@ def test_walk_given_up_leaves_nothing_open(deep: Path) -> None:
     for _ in range(1000):
         next(walk)
     walk.close()  # type: ignore[attr-defined]
-    assert held() == before
+    assert held() <= before  # what other tests have left may be closed meanwhile
 
 
 def test_directory_moved_away_is_no_way_back(deep: Path) -> None:

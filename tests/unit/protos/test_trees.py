@@ -1,6 +1,8 @@
 """Trees that are deeper than a path can name."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,8 @@ NAME = "d" * 20
 
 
 @pytest.fixture
-def top(tmp_path: Path) -> Path:
-    """With a file and a link that leads out in the deepest directory."""
+def top(tmp_path: Path) -> Iterator[Path]:
+    """With a file and a link that leads out in the deepest directory; pytest could not remove it."""
     place = tmp_path / "top"
     place.mkdir()
     here = os.open(place, os.O_RDONLY)
@@ -26,7 +28,9 @@ def top(tmp_path: Path) -> Path:
     (tmp_path / "outside" / "kept").touch()
     os.symlink(tmp_path / "outside", "link", dir_fd=here)
     os.close(here)
-    return place
+    yield place
+    with suppress(FileNotFoundError):
+        trees.remove(place)
 
 
 def test_deep_trees_are_removed(top: Path) -> None:
@@ -41,16 +45,6 @@ def test_a_relative_name_lies_in_its_directory(top: Path) -> None:
     assert not top.exists()
 
 
-def test_what_is_deep_is_reached(top: Path) -> None:
-    with trees.reachable(f"{top}{f'/{NAME}' * DEPTH}") as place, os.scandir(place) as found:
-        assert isinstance(place, int) and sorted(entry.name for entry in found) == ["file", "link"]
-    with trees.reachable(str(top)) as place:
-        assert place == str(top)
-    trees.remove(top)
-
-
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         trees.remove(tmp_path / "none")
-    with pytest.raises(FileNotFoundError), trees.reachable(f"{tmp_path}{f'/{NAME}' * DEPTH}"):
-        pass
