@@ -1,6 +1,5 @@
 """Layers of any size go through the daemons in a few megabytes, those of one image side by side."""
 
-import contextlib
 import gzip
 import os
 import random
@@ -33,17 +32,6 @@ def engine() -> Iterator[Engine]:
 def peak(pid: int) -> int:
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return int(lines["VmHWM"].split()[0]) << 10
-
-
-def unpackers(engine: Engine) -> list[int]:
-    """docker-containerd's processes that unpack, warm or about to be."""
-    parent, found = engine.containerd(), []
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        with contextlib.suppress(OSError):  # it has just ended
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"docker-unpack" in words or b"diff.worker" in words:
-                found.append(int(child))
-    return found
 
 
 def forget_peaks(engine: Engine) -> None:
@@ -82,7 +70,7 @@ def test_memory_stays_flat(engine: Engine) -> None:
     docker.ok("save", "-o", str(saved), "plain", timeout=120)
     docker.ok("rmi", "plain")
     docker.ok("load", "-q", "-i", str(saved), timeout=120)
-    for pid in unpackers(engine):
+    for pid in engine.unpackers():
         assert peak(pid) < FLAT
     saved.unlink()
     docker.ok("rmi", "plain")
@@ -127,14 +115,14 @@ def test_layers_side_by_side_end_as_one_after_another(engine: Engine) -> None:
 def test_death_of_an_unpacking_process_fails_that_load_alone(engine: Engine) -> None:
     docker, archive = engine.docker, engine.root / "dying.tar"
     archive.write_bytes(images.docker_archive("dying:1", {"Cmd": ["sh"]}, heavy(5, {}), heavy(6, {})))
-    until(lambda: not unpackers(engine), "idle processes end", 30)
+    until(lambda: not engine.unpackers(), "idle processes end", 30)
 
     def failed() -> str:
         docker("rmi", "dying:1")
         child = docker.start("load", "-q", "-i", str(archive))
         try:
-            until(lambda: unpackers(engine) or child.poll() is not None, "a process unpacks")
-            for pid in unpackers(engine):
+            until(lambda: engine.unpackers() or child.poll() is not None, "a process unpacks")
+            for pid in engine.unpackers():
                 os.kill(pid, signal.SIGKILL)
             return child.communicate(timeout=60)[1].decode() if child.wait(60) else ""
         finally:

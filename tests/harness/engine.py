@@ -208,6 +208,13 @@ class Engine:
         wanted = "containerd" if self.reference else "docker-containerd"
         return until(lambda: self.pids(wanted), f"{wanted} runs")[0]
 
+    def unpackers(self) -> list[int]:
+        """docker-containerd's processes that unpack layers, warm or about to be."""
+        parent = self.containerd()
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        lines = {int(child): leftovers.cmdline(int(child)) for child in children}
+        return [pid for pid, line in lines.items() if "docker-unpack" in line or "diff.worker" in line]
+
     def has_containerd(self) -> bool:
         """Whether docker-containerd serves, which it does once it has put its root in order."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

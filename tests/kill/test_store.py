@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import images, leftovers
+from tests.harness import images
 from tests.harness.check import consistent, settled, usage_agrees
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
@@ -27,7 +27,7 @@ SEED = int(os.environ.get("SEED", "11"))
 VICTIMS = ("dockerd", "containerd", "both")
 VERBS = ("pull", "load", "commit", "rmi")
 FILES = 300
-WORKER, MODULE, DEATH = "docker-unpack", "services.containerd.diff.worker", "the process that unpacked"
+DEATH = "the process that unpacked"
 CHANGE = (
     "mkdir /2; for i in $(seq 0 299); do echo -n 2-$i > /2/$i; done;"
     " dd if=/dev/urandom of=/large bs=1M count=3; echo yes > /changed"
@@ -84,14 +84,14 @@ class House:
     def lose_the_worker(self, verb: str, delay: float) -> int:
         """Kill what unpacks a layer some time after it is there; the client's exit code, its words checked."""
         engine = self.engine
-        for idle in engine.pids(WORKER):
+        for idle in engine.unpackers():
             engine.kill(idle)
         child = subprocess.Popen(
             ["docker", *self.words[verb]], env=engine.docker.env(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            worker = until(self._workers, "a process is to unpack the large layer")[0]
+            worker = until(engine.unpackers, "a process is to unpack the large layer")[0]
             time.sleep(delay)  # the moment itself; none is before its work, which waits for it as it starts
             engine.kill(worker)
             words = child.communicate(timeout=60)[1]
@@ -100,12 +100,6 @@ class House:
             child.wait()
         assert child.returncode == 0 or (DEATH in words and "killed by signal 9" in words), words
         return child.returncode
-
-    def _workers(self) -> list[int]:
-        """Also those that are just starting, and have not their name yet."""
-        main = self.engine.containerd()
-        pids = map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())
-        return [pid for pid in pids if {WORKER, MODULE} & set(leftovers.cmdline(pid).split())]
 
     def repeat(self, verb: str) -> None:
         """What was cut off is done again, and whole."""

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from protos.errdefs import Internal, InvalidArgument
+from services.dockerd.flags import boolean
 
 PREFIX: Final = "com.docker.network."
 BRIDGE: Final = f"{PREFIX}bridge."
@@ -34,14 +35,6 @@ ISOLATED: Final = "isolated"
 MODES: Final = (NAT, UNPROTECTED, ROUTED, ISOLATED)
 NAME_SIZE: Final = 15
 """Longest name of a network interface."""
-TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
-FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
-
-
-def boolean(text: str) -> bool:
-    if text not in (*TRUE, *FALSE):
-        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
-    return text in TRUE
 
 
 def _number(text: str) -> int:
